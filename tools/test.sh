@@ -1,0 +1,54 @@
+#!/bin/sh
+# `make test`: every check. It stops at the first that fails; nothing is left out.
+set -eu
+cd "$(dirname "$0")/.."
+# shellcheck source=tools/machine.sh
+. tools/machine.sh
+
+need rust c-compiler postgresql python
+cargo_tool nextest 0.9.143
+cargo_tool deny 0.20.2
+python_tools lint
+python_tools checkov
+python_tools conformance
+
+say 'Format'
+cargo fmt --all --check
+
+say 'Cargo.lock agrees with the manifests'
+cargo fetch --locked
+
+say 'Clippy, with warnings as errors'
+cargo clippy --workspace --all-targets -- -D warnings
+
+say 'Documentation, with warnings as errors'
+RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --workspace
+
+say 'Licences, banned crates, sources and the advisories known offline'
+cargo deny --offline --workspace check --hide-inclusion-graph licenses bans sources
+for function in functions/*/; do
+    function=$(basename "$function")
+    tree=$(cargo tree --package "$function" --edges normal --target all --prefix none)
+    if second=$(printf '%s\n' "$tree" | grep -E '^(aws-lc-(rs|sys)|native-tls|openssl(-sys)?|hyper v0)[ .]'); then
+        fail "$function would ship a second TLS stack: $second"
+    fi
+done
+
+say 'Shell scripts and Python'
+".tools/python-lint/bin/shellcheck" --external-sources tools/*.sh .ci/run
+python_module lint ruff check local/conformance
+python_module lint ruff format --check local/conformance
+
+say 'template.yaml: cfn-lint, sam validate, checkov'
+python_module lint cfnlint.runner.cli template.yaml
+AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 python_module lint samcli validate --lint --template template.yaml
+python_module checkov checkov.main --file template.yaml --framework cloudformation --compact --quiet --skip-download
+
+say 'Conformance of the embedded S3, beside moto'
+python_module conformance pytest local/conformance
+
+say 'Documentation examples'
+cargo test --doc --workspace --quiet
+
+say 'Tests'
+cargo nextest run --workspace
