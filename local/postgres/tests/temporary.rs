@@ -1,0 +1,127 @@
+//! A temporary cluster: there for its owner, gone with it, and it takes every fault a test asks for.
+#![expect(clippy::expect_used, reason = "a test that cannot start must stop")]
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use private_postgres::Cluster;
+use tokio_postgres::{Client, NoTls};
+
+#[tokio::test]
+async fn databases_are_separate_and_reached_by_their_url() {
+    let cluster = Cluster::temporary().await.unwrap();
+    let one = connect(&cluster.database("one").await.unwrap()).await;
+    let other = connect(&cluster.database("öther \"two\"").await.unwrap()).await;
+    one.batch_execute("CREATE TABLE only_here ()")
+        .await
+        .unwrap();
+    assert!(other.batch_execute("TABLE only_here").await.is_err());
+    assert_eq!(cluster.address(), None);
+    let rows = one.query("SHOW listen_addresses", &[]).await.unwrap();
+    assert_eq!(rows[0].get::<_, String>(0), "");
+}
+
+#[tokio::test]
+async fn data_and_address_outlive_a_restart_and_a_kill() {
+    let mut cluster = Cluster::temporary_on_tcp().await.unwrap();
+    let url = cluster.database("kept").await.unwrap();
+    let before = cluster.pid();
+    let client = connect(&url).await;
+    client
+        .batch_execute("CREATE TABLE kept (); CHECKPOINT")
+        .await
+        .unwrap();
+
+    cluster.restart().await.unwrap();
+    assert_ne!(cluster.pid(), before);
+    assert!(
+        client.batch_execute("SELECT").await.is_err(),
+        "the restart broke no session"
+    );
+    connect(&url)
+        .await
+        .batch_execute("TABLE kept")
+        .await
+        .unwrap();
+
+    let _session = connect(&url).await;
+    cluster.kill().unwrap();
+    assert!(!cluster.is_running());
+    assert!(tokio_postgres::connect(&url, NoTls).await.is_err());
+    cluster.start().await.unwrap();
+    assert!(cluster.is_running());
+    connect(&url)
+        .await
+        .batch_execute("TABLE kept")
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_stopped_cluster_refuses_connections_until_it_is_started() {
+    let mut cluster = Cluster::temporary().await.unwrap();
+    let url = cluster.url("postgres");
+    cluster.stop().await;
+    assert!(tokio_postgres::connect(&url, NoTls).await.is_err());
+    assert_eq!(cluster.pid(), None);
+    cluster.start().await.unwrap();
+    cluster.start().await.unwrap(); // and a second time changes nothing
+    connect(&url).await;
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_dropped_cluster() {
+    let cluster = Cluster::temporary().await.unwrap();
+    let (folder, pid) = (cluster.folder().to_owned(), cluster.pid().unwrap());
+    assert!(folder.exists());
+    drop(cluster);
+    assert!(!folder.exists());
+    assert!(!runs(pid));
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_cluster_whose_owner_was_killed() {
+    let mut owner = Command::new(env!("CARGO_BIN_EXE_temporary-postgres"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(owner.stdout.take().unwrap()).lines();
+    let folder = lines.next().unwrap().unwrap();
+    let pid = lines.next().unwrap().unwrap().parse().unwrap();
+    assert!(runs(pid));
+    assert!(Path::new(&folder).exists());
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    wait_until(|| !runs(pid) && !Path::new(&folder).exists());
+}
+
+fn runs(pid: u32) -> bool {
+    let signal = Command::new("kill")
+        .args(["-0", &pid.to_string()])
+        .stderr(Stdio::null())
+        .status();
+    signal.expect("kill is part of every Unix").success()
+}
+
+fn wait_until(mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(
+            start.elapsed() < Duration::from_mins(1),
+            "it did not happen within a minute"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls)
+        .await
+        .expect("the cluster runs");
+    tokio::spawn(connection);
+    client
+}
