@@ -1,1 +1,25 @@
-//! document-sync.
+//! Keeps a table of documents in PostgreSQL in step with the objects of S3 buckets.
+//!
+//! [`handle`] takes whatever Lambda delivers. In reading order:
+//!
+//! - [`envelope`]: from SQS, SNS, EventBridge or S3 itself to the S3 events inside
+//! - [`change`]: what one event says about one object, and [`sequencer`]: in which order
+//! - `batch`: one state per object, asking S3 where the events leave it open
+//! - [`documents`]: the ledger of that order and the documents table, written in one transaction
+//! - `connection`, `schema`, [`config`], [`database_url`]: how the database is reached
+
+mod batch;
+mod connection;
+mod schema;
+
+pub mod change;
+pub mod config;
+pub mod database_url;
+pub mod documents;
+pub mod envelope;
+mod handle;
+pub mod sequencer;
+
+pub use config::Config;
+pub use documents::Documents;
+pub use handle::{Answer, NotApplied, Report, handle};

@@ -1,0 +1,233 @@
+//! One batch: at most one state per object, with S3 asked where the events leave it open.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt as _};
+use shared::s3::{self, S3};
+use shared::telemetry::chain;
+use time::OffsetDateTime;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::change::{Change, Content, Kind, Location};
+use crate::documents::{self, Documents, State};
+use crate::sequencer::Sequencer;
+
+/// How many objects S3 is asked about at a time. Its answers take some 15 ms, so a batch of 1,000 takes half a second.
+const CONCURRENT_QUESTIONS: usize = 32;
+
+/// The newest change of one object in a batch, and the messages that hold changes of it.
+#[derive(Debug)]
+struct Group {
+    change: Change,
+    /// A change without a place in the order: nothing in the batch is known to be the newest.
+    unordered: bool,
+    /// Positions in the batch.
+    messages: Vec<usize>,
+}
+
+/// What is to be applied, and what is not known yet.
+#[derive(Debug, Default)]
+pub(crate) struct Resolved {
+    /// One per object.
+    pub(crate) states: Vec<State>,
+    /// For each state, the messages it comes from.
+    pub(crate) messages: Vec<Vec<usize>>,
+    /// Late or repeated changes, found to be so before asking S3.
+    pub(crate) stale: usize,
+    /// Messages about objects of which S3 could not tell.
+    pub(crate) unanswered: Vec<usize>,
+}
+
+/// The changes of a batch by object.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    groups: BTreeMap<Location, Group>,
+    changes: usize,
+}
+
+impl Batch {
+    /// Adds a change from the message at this position.
+    pub(crate) fn add(&mut self, change: Change, message: usize) {
+        self.changes += 1;
+        let unordered = change.sequencer.is_none();
+        match self.groups.get_mut(&change.location) {
+            None => {
+                let location = change.location.clone();
+                self.groups.insert(
+                    location,
+                    Group {
+                        change,
+                        unordered,
+                        messages: vec![message],
+                    },
+                );
+            }
+            Some(group) => {
+                group.unordered |= unordered;
+                group.messages.push(message);
+                if change.sequencer > group.change.sequencer {
+                    group.change = change;
+                }
+            }
+        }
+    }
+
+    /// How many changes were added, several of one object included.
+    pub(crate) fn changes(&self) -> usize {
+        self.changes
+    }
+
+    /// One state for each object, except where it is stale or S3 could not be asked until `deadline`.
+    pub(crate) async fn resolve(
+        self,
+        s3: &S3,
+        documents: &Documents,
+        deadline: Instant,
+    ) -> Result<Resolved, documents::Error> {
+        let doubtful: Vec<Uuid> = self
+            .groups
+            .iter()
+            .filter(|(_, group)| group.is_doubtful())
+            .map(|(location, _)| location.digest())
+            .collect();
+        let known = if doubtful.is_empty() {
+            HashMap::new()
+        } else {
+            documents.sequencers(&doubtful).await?
+        };
+
+        // What is superseded within the batch is as late as what comes after the batch.
+        let mut resolved = Resolved {
+            stale: self.changes - self.groups.len(),
+            ..Resolved::default()
+        };
+        let mut questions = Vec::new();
+        for (location, group) in self.groups {
+            let known = if group.is_doubtful() {
+                known.get(&location.digest()).copied()
+            } else {
+                None
+            };
+            match group.judge(known) {
+                Verdict::Stale => resolved.stale += 1,
+                Verdict::Is(state) => {
+                    resolved.states.push(state);
+                    resolved.messages.push(group.messages);
+                }
+                Verdict::Ask(sequencer) => {
+                    questions.push((location, sequencer, group.change.time, group.messages));
+                }
+            }
+        }
+        if !questions.is_empty() {
+            ask(s3, questions, deadline, &mut resolved).await;
+        }
+        Ok(resolved)
+    }
+}
+
+enum Verdict {
+    Stale,
+    Is(State),
+    /// S3 has to tell what is there; its answer is entered under this sequencer.
+    Ask(Sequencer),
+}
+
+impl Group {
+    /// Whether the ledger is needed to judge it.
+    fn is_doubtful(&self) -> bool {
+        self.unordered || matches!(self.change.kind, Kind::Unknown | Kind::Expired)
+    }
+
+    /// Decides with the sequencer that the ledger has for the object.
+    ///
+    /// S3's answer is at least as new as every event delivered, so entering it under the event's own sequencer never
+    /// hides a later event, and entering it just after what is known is right for an event without one.
+    fn judge(&self, known: Option<Sequencer>) -> Verdict {
+        let known = known.unwrap_or(Sequencer::ZERO);
+        let sequencer = match self.change.sequencer {
+            Some(sequencer) if !self.unordered => sequencer,
+            newest => {
+                return Verdict::Ask(newest.unwrap_or(Sequencer::ZERO).max(known.successor()));
+            }
+        };
+        let state = |content| State {
+            location: self.change.location.clone(),
+            sequencer,
+            time: self.change.time,
+            content,
+        };
+        match &self.change.kind {
+            Kind::Put(content) => Verdict::Is(state(Some(content.clone()))),
+            Kind::Removed => Verdict::Is(state(None)),
+            Kind::Unknown | Kind::Expired if sequencer == known => Verdict::Stale,
+            Kind::Expired if sequencer > known => Verdict::Is(state(None)),
+            Kind::Expired => Verdict::Ask(known.successor()),
+            Kind::Unknown if sequencer > known => Verdict::Ask(sequencer),
+            Kind::Unknown => Verdict::Stale,
+        }
+    }
+}
+
+/// An object, the sequencer for the answer, the time of the event, and the messages that wait for the answer.
+type Question = (Location, Sequencer, OffsetDateTime, Vec<usize>);
+
+async fn ask(s3: &S3, questions: Vec<Question>, deadline: Instant, resolved: &mut Resolved) {
+    let mut first_error = None;
+    let mut answers = stream::iter(questions)
+        .map(|(location, sequencer, time, messages)| async move {
+            let bucket = s3.bucket(location.bucket());
+            // Past the deadline nothing more is asked, so that what is known can still be applied.
+            let answer = tokio::time::timeout_at(deadline, bucket.head(location.key())).await;
+            (location, sequencer, time, messages, answer)
+        })
+        .buffer_unordered(CONCURRENT_QUESTIONS);
+    while let Some((location, sequencer, time, messages, answer)) = answers.next().await {
+        let (time, content) = match answer {
+            Ok(Ok(head)) if location.is_folder_marker(head.size) => (time, None),
+            Ok(Ok(head)) => {
+                let modified = head
+                    .last_modified
+                    .and_then(|at| OffsetDateTime::from_unix_timestamp(at.secs()).ok());
+                (
+                    modified.unwrap_or(time),
+                    Some(Content::new(head.etag, head.size, head.version_id)),
+                )
+            }
+            Ok(Err(s3::Error::NotFound)) => (time, None),
+            Ok(Err(error)) => {
+                resolved.unanswered.extend(messages);
+                first_error.get_or_insert(error);
+                continue;
+            }
+            Err(_elapsed) => {
+                resolved.unanswered.extend(messages);
+                continue;
+            }
+        };
+        resolved.states.push(State {
+            location,
+            sequencer,
+            time,
+            content,
+        });
+        resolved.messages.push(messages);
+    }
+    if !resolved.unanswered.is_empty() {
+        tracing::warn!(
+            messages = resolved.unanswered.len(),
+            first_error = first_error.as_ref().map(|error| chain(error).to_string()),
+            "S3 could not be asked for the state of some objects; their messages will come again"
+        );
+    }
+}
+
+/// The part of the remaining time that may be spent on asking S3; the rest belongs to the database.
+pub(crate) fn question_deadline(now: Instant, deadline: Instant) -> Instant {
+    now + deadline
+        .saturating_duration_since(now)
+        .max(Duration::from_millis(1))
+        / 2
+}

@@ -1,0 +1,355 @@
+//! From what Lambda delivers to the S3 events inside: SQS, SNS and EventBridge in any sensible nesting.
+//!
+//! Every field is optional here, because services and senders differ; what is missing is judged where it is needed.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::change::{Change, Content, Kind, Location, LocationError};
+
+/// How deep envelopes may lie in one another. SQS around SNS around EventBridge is three.
+const MAX_DEPTH: usize = 4;
+
+/// What Lambda delivered in one invocation.
+#[derive(Debug)]
+pub struct Delivery {
+    /// Whether each message is acknowledged by itself, as a queue's are.
+    pub from_queue: bool,
+    /// The messages; exactly one if there is no queue.
+    pub messages: Vec<Message>,
+}
+
+/// What is acknowledged, or comes again, as a whole.
+#[derive(Debug)]
+pub struct Message {
+    /// The SQS message id; `None` for what was delivered without a queue.
+    pub id: Option<String>,
+    /// The events inside, or why they cannot be read.
+    pub events: Result<Vec<Event>, Junk>,
+}
+
+/// One S3 event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// It concerns an object's content or presence.
+    Change(Change),
+    /// It does not: another event family, or S3's test event.
+    Ignored(String),
+}
+
+/// Why a message can never be understood. Delivering it again changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Junk {
+    /// Not JSON, or fields of other types than S3 sends.
+    #[error("it is not the JSON of an event: {0}")]
+    Json(String),
+    /// JSON of something else.
+    #[error("it is neither an S3 event nor an SQS, SNS or EventBridge envelope of one")]
+    Shape,
+    /// Envelopes without end.
+    #[error("its envelopes are nested more than {MAX_DEPTH} deep")]
+    Depth,
+    /// From a service whose events say nothing of objects.
+    #[error("its source is {0:?}, not S3")]
+    Source(String),
+    /// A version of the format that does not exist yet.
+    #[error("its event version is {0:?}, not 2.x")]
+    Version(String),
+    /// A field without which the event says nothing.
+    #[error("the field {0} is missing")]
+    Missing(&'static str),
+    /// The object cannot exist under this name.
+    #[error(transparent)]
+    Location(#[from] LocationError),
+}
+
+impl From<serde_json::Error> for Junk {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json(error.to_string())
+    }
+}
+
+/// Reads what Lambda delivered: each message of a queue by itself, or everything as one message.
+///
+/// `received_at` stands in where an event carries no time.
+pub fn open(payload: &RawValue, received_at: OffsetDateTime) -> Delivery {
+    let queue = serde_json::from_str::<Envelope<'_>>(payload.get())
+        .ok()
+        .and_then(|envelope| envelope.records)
+        .filter(|records| {
+            records
+                .first()
+                .is_some_and(|record| record.source() == Some("aws:sqs"))
+        });
+    let Some(records) = queue else {
+        let message = Message {
+            id: None,
+            events: events(payload.get(), received_at, 0),
+        };
+        return Delivery {
+            from_queue: false,
+            messages: vec![message],
+        };
+    };
+    let messages = records
+        .into_iter()
+        .map(|record| Message {
+            events: match &record.body {
+                Some(body) => events(body, received_at, 1),
+                None => Err(Junk::Missing("body")),
+            },
+            id: record.message_id,
+        })
+        .collect();
+    Delivery {
+        from_queue: true,
+        messages,
+    }
+}
+
+fn events(json: &str, received_at: OffsetDateTime, depth: usize) -> Result<Vec<Event>, Junk> {
+    if depth > MAX_DEPTH {
+        return Err(Junk::Depth);
+    }
+    let envelope: Envelope<'_> = serde_json::from_str(json)?;
+    if let Some(records) = envelope.records {
+        let mut found = Vec::with_capacity(records.len());
+        for record in records {
+            match record.source() {
+                Some("aws:s3" | "minio:s3") => found.push(record.event(received_at)?),
+                Some("aws:sqs") => {
+                    let body = record.body.as_deref().ok_or(Junk::Missing("body"))?;
+                    found.extend(events(body, received_at, depth + 1)?);
+                }
+                Some("aws:sns") => {
+                    let message = record.sns.as_ref().and_then(|sns| sns.message.as_deref());
+                    found.extend(events(
+                        message.ok_or(Junk::Missing("Sns.Message"))?,
+                        received_at,
+                        depth + 1,
+                    )?);
+                }
+                Some(other) => return Err(Junk::Source(other.to_owned())),
+                None => return Err(Junk::Missing("eventSource")),
+            }
+        }
+        return Ok(found);
+    }
+    if let (Some(detail_type), Some(detail)) = (&envelope.detail_type, envelope.detail) {
+        if envelope.source.as_deref() != Some("aws.s3") {
+            return Err(Junk::Source(envelope.source.unwrap_or_default()));
+        }
+        let time = envelope
+            .time
+            .as_deref()
+            .and_then(instant)
+            .unwrap_or(received_at);
+        return serde_json::from_str::<Detail>(detail.get())?
+            .event(detail_type, time)
+            .map(|event| vec![event]);
+    }
+    if let (Some("Notification"), Some(message)) = (envelope.kind.as_deref(), &envelope.message) {
+        return events(message, received_at, depth + 1);
+    }
+    if envelope.event.as_deref() == Some("s3:TestEvent") {
+        return Ok(vec![Event::Ignored("s3:TestEvent".into())]);
+    }
+    Err(Junk::Shape)
+}
+
+/// Every field by which an envelope, or an S3 event without one, is told from the others.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(rename = "Records")]
+    records: Option<Vec<Record>>,
+    #[serde(rename = "detail-type")]
+    detail_type: Option<String>,
+    source: Option<String>,
+    time: Option<String>,
+    #[serde(borrow)]
+    detail: Option<&'a RawValue>,
+    #[serde(rename = "Type")]
+    kind: Option<String>,
+    #[serde(rename = "Message")]
+    message: Option<String>,
+    #[serde(rename = "Event")]
+    event: Option<String>,
+}
+
+/// An element of `Records`, as SQS, SNS and S3 write it.
+#[derive(Deserialize)]
+struct Record {
+    /// SNS spells it with a capital.
+    #[serde(rename = "eventSource", alias = "EventSource")]
+    event_source: Option<String>,
+    #[serde(rename = "messageId")]
+    message_id: Option<String>,
+    body: Option<String>,
+    #[serde(rename = "Sns")]
+    sns: Option<Sns>,
+    #[serde(rename = "eventVersion")]
+    event_version: Option<String>,
+    #[serde(rename = "eventName")]
+    event_name: Option<String>,
+    #[serde(rename = "eventTime")]
+    event_time: Option<String>,
+    s3: Option<Entity>,
+}
+
+#[derive(Deserialize)]
+struct Sns {
+    #[serde(rename = "Message")]
+    message: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Entity {
+    bucket: Option<Bucket>,
+    object: Option<Object>,
+}
+
+#[derive(Deserialize)]
+struct Bucket {
+    name: Option<String>,
+}
+
+/// An object as classic notifications (camel case) and EventBridge (kebab case) describe it.
+#[derive(Deserialize)]
+struct Object {
+    key: Option<String>,
+    size: Option<i64>,
+    #[serde(rename = "eTag", alias = "etag")]
+    etag: Option<String>,
+    #[serde(rename = "versionId", alias = "version-id")]
+    version_id: Option<String>,
+    sequencer: Option<String>,
+}
+
+impl Record {
+    fn source(&self) -> Option<&str> {
+        self.event_source.as_deref()
+    }
+
+    /// The event of a classic notification.
+    fn event(self, received_at: OffsetDateTime) -> Result<Event, Junk> {
+        if let Some(version) = self.event_version
+            && version.split('.').next() != Some("2")
+        {
+            return Err(Junk::Version(version));
+        }
+        let name = self.event_name.ok_or(Junk::Missing("eventName"))?;
+        // MinIO keeps the prefix that AWS drops.
+        let (family, action) = name
+            .strip_prefix("s3:")
+            .unwrap_or(&name)
+            .split_once(':')
+            .unwrap_or((&name, ""));
+        let (bucket, object) = self
+            .s3
+            .map(|entity| (entity.bucket, entity.object))
+            .unwrap_or_default();
+        let versioned = object
+            .as_ref()
+            .is_some_and(|object| object.version_id.is_some());
+        let meaning = match (family, action) {
+            ("ObjectCreated", "Put" | "Post" | "Copy" | "CompleteMultipartUpload") => Meaning::Put,
+            ("ObjectRemoved", "DeleteMarkerCreated") => Meaning::Removed,
+            ("ObjectRemoved", "Delete") if !versioned => Meaning::Removed,
+            ("LifecycleExpiration", "DeleteMarkerCreated") => Meaning::Expired,
+            ("LifecycleExpiration", "Delete") if !versioned => Meaning::Expired,
+            // A version is gone, or an action that did not exist when this was written.
+            ("ObjectCreated" | "ObjectRemoved" | "LifecycleExpiration", _) => Meaning::Unknown,
+            _ => return Ok(Event::Ignored(name)),
+        };
+        let object = object.ok_or(Junk::Missing("s3.object"))?;
+        let bucket = bucket
+            .and_then(|bucket| bucket.name)
+            .ok_or(Junk::Missing("s3.bucket.name"))?;
+        let key = object
+            .key
+            .as_deref()
+            .ok_or(Junk::Missing("s3.object.key"))?;
+        let location = Location::decode(bucket, key)?;
+        let time = self
+            .event_time
+            .as_deref()
+            .and_then(instant)
+            .unwrap_or(received_at);
+        Ok(Event::Change(meaning.change(location, object, time)))
+    }
+}
+
+/// `detail` of an EventBridge event.
+#[derive(Deserialize)]
+struct Detail {
+    bucket: Option<Bucket>,
+    object: Option<Object>,
+    reason: Option<String>,
+    #[serde(rename = "deletion-type")]
+    deletion_type: Option<String>,
+}
+
+impl Detail {
+    fn event(self, detail_type: &str, time: OffsetDateTime) -> Result<Event, Junk> {
+        let versioned = self
+            .object
+            .as_ref()
+            .is_some_and(|object| object.version_id.is_some());
+        let lifecycle = self.reason.as_deref() == Some("Lifecycle Expiration");
+        let marker = self.deletion_type.as_deref() == Some("Delete Marker Created");
+        let meaning = match detail_type {
+            "Object Created" => Meaning::Put,
+            "Object Deleted" if versioned && !marker => Meaning::Unknown,
+            "Object Deleted" if lifecycle => Meaning::Expired,
+            "Object Deleted" => Meaning::Removed,
+            _ => return Ok(Event::Ignored(detail_type.to_owned())),
+        };
+        let object = self.object.ok_or(Junk::Missing("detail.object"))?;
+        let bucket = self
+            .bucket
+            .and_then(|bucket| bucket.name)
+            .ok_or(Junk::Missing("detail.bucket.name"))?;
+        // EventBridge does not encode keys: decoding one would corrupt `+` and `%`.
+        let key = object
+            .key
+            .clone()
+            .ok_or(Junk::Missing("detail.object.key"))?;
+        let location = Location::new(bucket, key)?;
+        Ok(Event::Change(meaning.change(location, object, time)))
+    }
+}
+
+/// What an event's name says before its object is looked at.
+#[derive(Clone, Copy)]
+enum Meaning {
+    Put,
+    Removed,
+    Expired,
+    Unknown,
+}
+
+impl Meaning {
+    fn change(self, location: Location, object: Object, time: OffsetDateTime) -> Change {
+        let kind = match self {
+            Self::Put if location.is_folder_marker(object.size) => Kind::Removed,
+            Self::Put => Kind::Put(Content::new(object.etag, object.size, object.version_id)),
+            Self::Removed => Kind::Removed,
+            Self::Expired => Kind::Expired,
+            Self::Unknown => Kind::Unknown,
+        };
+        // A sequencer that is none leaves the order open, as a missing one does: S3 will be asked.
+        let sequencer = object.sequencer.and_then(|text| text.parse().ok());
+        Change {
+            location,
+            sequencer,
+            time,
+            kind,
+        }
+    }
+}
+
+fn instant(text: &str) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(text, &Rfc3339).ok()
+}

@@ -1,0 +1,114 @@
+//! Logs as AWS Lambda is set up to take them, and metrics in the CloudWatch embedded metric format.
+
+use std::error::Error;
+use std::fmt::Display;
+use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Map, Value, json};
+
+/// The function's name: the one dimension of every metric. Unset outside Lambda, where metrics are not printed.
+static FUNCTION_NAME: OnceLock<String> = OnceLock::new();
+
+/// Starts logging. Format and level come from the deployment (`AWS_LAMBDA_LOG_FORMAT`, `AWS_LAMBDA_LOG_LEVEL`).
+///
+/// Metrics are printed from here on if this process runs in Lambda.
+pub fn init() {
+    lambda_runtime::tracing::init_default_subscriber();
+    if let Ok(name) = std::env::var("AWS_LAMBDA_FUNCTION_NAME") {
+        FUNCTION_NAME.get_or_init(|| name);
+    }
+}
+
+/// An error with all its causes, for a field of a log line: `cannot connect: timed out`.
+pub fn chain(error: &dyn Error) -> impl Display {
+    let causes = std::iter::successors(Some(error), |cause| (*cause).source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+/// Publishes values under the names of CloudWatch metrics (namespace `Holdfast`, dimension `FunctionName`).
+///
+/// One call writes one line, which CloudWatch turns into metrics without an API call:
+/// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>.
+#[expect(
+    clippy::print_stdout,
+    reason = "CloudWatch reads the format from a raw line; through `tracing` it would be nested and ignored"
+)]
+pub fn publish(metrics: &[Metric]) {
+    if let Some(function_name) = FUNCTION_NAME.get() {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        println!(
+            "{}",
+            embedded_metric(function_name, now.as_millis(), metrics)
+        );
+    }
+}
+
+/// A measured value under a metric's name.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Metric {
+    name: &'static str,
+    unit: &'static str,
+    value: f64,
+}
+
+impl Metric {
+    /// A number of things.
+    pub fn count(name: &'static str, value: usize) -> Self {
+        // Counts of one invocation are far below 2^32, where f64 is exact.
+        Self {
+            name,
+            unit: "Count",
+            value: f64::from(u32::try_from(value).unwrap_or(u32::MAX)),
+        }
+    }
+
+    /// A duration in milliseconds.
+    pub fn milliseconds(name: &'static str, value: std::time::Duration) -> Self {
+        Self {
+            name,
+            unit: "Milliseconds",
+            value: value.as_secs_f64() * 1000.0,
+        }
+    }
+}
+
+fn embedded_metric(function_name: &str, timestamp: u128, metrics: &[Metric]) -> Value {
+    let definitions: Vec<Value> = metrics
+        .iter()
+        .map(|metric| json!({ "Name": metric.name, "Unit": metric.unit }))
+        .collect();
+    let mut line = Map::new();
+    line.insert(
+        "_aws".into(),
+        json!({
+            "Timestamp": u64::try_from(timestamp).unwrap_or(u64::MAX),
+            "CloudWatchMetrics": [{
+                "Namespace": "Holdfast",
+                "Dimensions": [["FunctionName"]],
+                "Metrics": definitions,
+            }],
+        }),
+    );
+    line.insert("FunctionName".into(), function_name.into());
+    for metric in metrics {
+        line.insert(metric.name.into(), metric.value.into());
+    }
+    Value::Object(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_names_its_metrics_and_carries_their_values() {
+        let line = embedded_metric("sync", 1_700_000_000_123, &[Metric::count("Applied", 3)]);
+        insta::assert_snapshot!(line, @r#"{"_aws":{"CloudWatchMetrics":[{"Dimensions":[["FunctionName"]],"Metrics":[{"Name":"Applied","Unit":"Count"}],"Namespace":"Holdfast"}],"Timestamp":1700000000123},"FunctionName":"sync","Applied":3.0}"#);
+    }
+}
