@@ -165,7 +165,7 @@ python_tools() {
 python_module() {
     environment="$tools/python-$1"
     shift
-    "$environment/bin/python" -m "$@"
+    "$environment/bin/python" -W ignore::RuntimeWarning:runpy -m "$@"
 }
 
 # cargo_tool NAME VERSION: the program cargo-NAME, from the PATH where it is new enough, else in .tools.

@@ -1,0 +1,138 @@
+"""The S3 servers under comparison: Holdfast's own, and moto as a second opinion."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+
+ROOT = Path(__file__).resolve().parents[2]
+REGION = "us-east-1"
+
+
+@dataclass(frozen=True)
+class Credentials:
+    access_key: str
+    secret_key: str
+    session_token: str | None = None
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server and the credentials of its owner."""
+
+    name: str
+    endpoint: str
+    owner: Credentials
+
+    def client(self, service: str = "s3", credentials: Credentials | None = None, **settings):
+        """A client that does not retry, so that every answer of the server is seen."""
+        chosen = credentials or self.owner
+        addressing = {"s3": {"addressing_style": "path"}} if service == "s3" else {}
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint,
+            region_name=REGION,
+            aws_access_key_id=chosen.access_key,
+            aws_secret_access_key=chosen.secret_key,
+            aws_session_token=chosen.session_token,
+            config=Config(
+                retries={"total_max_attempts": 1, "mode": "standard"},
+                max_pool_connections=32,
+                **addressing,
+                **settings,
+            ),
+        )
+
+    @cached_property
+    def s3(self):
+        return self.client()
+
+
+@contextmanager
+def embedded() -> Iterator[Server]:
+    """The `embedded-s3` binary of this checkout, on an empty folder."""
+    owner = Credentials("AKIACONFORMANCE00001", "conformance+secret/with=signs")
+    with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
+        address = f"127.0.0.1:{free_port()}"
+        command = [embedded_binary(), "--folder", folder, "--address", address]
+        environment = {
+            "HOLDFAST_ACCESS_KEY_ID": owner.access_key,
+            "HOLDFAST_SECRET_ACCESS_KEY": owner.secret_key,
+        }
+        with running(command, address, environment):
+            yield Server("embedded", f"http://{address}", owner)
+
+
+@contextmanager
+def moto() -> Iterator[Server]:
+    """moto's server. It takes any credentials, and these are what its STS expects."""
+    address = f"127.0.0.1:{free_port()}"
+    host, port = address.split(":")
+    with running([sys.executable, "-m", "moto.server", "-H", host, "-p", port], address, {}):
+        yield Server("moto", f"http://{address}", Credentials("AKIAIOSFODNN7EXAMPLE", "moto"))
+
+
+SERVERS = {"embedded": embedded, "moto": moto}
+
+
+def embedded_binary() -> str:
+    """The path of the binary, built first if need be; `EMBEDDED_S3` names another one."""
+    named = os.environ.get("EMBEDDED_S3")
+    if named:
+        return named
+    cargo = shutil.which("cargo")
+    if cargo is None:
+        raise RuntimeError("cargo is missing, which builds the embedded S3")
+    build = subprocess.run(
+        [cargo, "build", "--package", "embedded-s3", "--bins", "--message-format", "json-render-diagnostics"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    for line in build.stdout.splitlines():
+        message = json.loads(line)
+        if message.get("reason") == "compiler-artifact" and message.get("executable"):
+            return message["executable"]
+    raise RuntimeError("the package embedded-s3 has no binary")
+
+
+@contextmanager
+def running(command: list[str], address: str, environment: dict[str, str]) -> Iterator[None]:
+    """Runs a server until the end of the block. What it wrote is shown if it does not come up."""
+    host, port = address.split(":")
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **environment})
+        try:
+            deadline = time.monotonic() + 60
+            while True:
+                try:
+                    socket.create_connection((host, int(port)), timeout=1).close()
+                    break
+                except OSError:
+                    if process.poll() is not None or time.monotonic() > deadline:
+                        log.seek(0)
+                        written = log.read().decode(errors="replace")
+                        raise RuntimeError(f"{command[0]} did not start: {written}") from None
+                    time.sleep(0.05)
+            yield
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
