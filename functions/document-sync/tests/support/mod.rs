@@ -1,0 +1,188 @@
+//! Events as AWS writes them, and a function with its database.
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "every test file uses another part; a test that cannot start must stop"
+)]
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use document_sync::{Answer, Documents, NotApplied, handle};
+use serde_json::{Value, json};
+use shared::s3::{S3, Settings};
+use testkit::Postgres;
+use tokio::time::Instant;
+
+/// The bucket of every record that does not name another.
+pub(crate) const BUCKET: &str = "documents";
+
+/// The record of a classic notification. `key` is already encoded.
+pub(crate) fn record(name: &str, key: &str, sequencer: &str, content: &Value) -> Value {
+    let mut object = json!({ "key": key, "sequencer": sequencer });
+    for (field, value) in content.as_object().into_iter().flatten() {
+        object[field] = value.clone();
+    }
+    json!({
+        "eventVersion": "2.1",
+        "eventSource": "aws:s3",
+        "awsRegion": "us-east-1",
+        "eventTime": "2026-11-02T09:15:01.157Z",
+        "eventName": name,
+        "s3": { "s3SchemaVersion": "1.0", "configurationId": "test", "bucket": { "name": BUCKET }, "object": object },
+    })
+}
+
+/// An object was put with this content.
+pub(crate) fn put(key: &str, sequencer: &str, etag: &str) -> Value {
+    record(
+        "ObjectCreated:Put",
+        key,
+        sequencer,
+        &json!({ "eTag": etag, "size": etag.len() }),
+    )
+}
+
+/// An object was deleted in a bucket without versions.
+pub(crate) fn delete(key: &str, sequencer: &str) -> Value {
+    record("ObjectRemoved:Delete", key, sequencer, &json!({}))
+}
+
+/// An S3 notification with these records.
+pub(crate) fn notification(records: &[Value]) -> Value {
+    json!({ "Records": records })
+}
+
+/// What Lambda delivers from a queue: a message for each body, with ids `m0`, `m1`, …
+pub(crate) fn queue(bodies: &[Value]) -> Value {
+    queue_of_texts(&bodies.iter().map(ToString::to_string).collect::<Vec<_>>())
+}
+
+/// As [`queue`], for bodies that need not be JSON.
+pub(crate) fn queue_of_texts(bodies: &[String]) -> Value {
+    let records: Vec<Value> = bodies
+        .iter()
+        .enumerate()
+        .map(|(index, body)| {
+            json!({ "messageId": format!("m{index}"), "eventSource": "aws:sqs", "body": body })
+        })
+        .collect();
+    json!({ "Records": records })
+}
+
+/// A queue's delivery of one notification per record, as S3 sends them.
+pub(crate) fn queue_of_records(records: &[Value]) -> Value {
+    queue(
+        &records
+            .iter()
+            .map(|record| notification(std::slice::from_ref(record)))
+            .collect::<Vec<_>>(),
+    )
+}
+
+/// The function in this process, with a database of its own.
+pub(crate) struct Sync {
+    pub(crate) postgres: Postgres,
+    pub(crate) sql: tokio_postgres::Client,
+    pub(crate) documents: Documents,
+    pub(crate) s3: S3,
+}
+
+impl Sync {
+    /// A function whose S3 cannot be reached: whatever it applies, it applied without asking.
+    pub(crate) async fn start() -> Self {
+        let nowhere = Settings {
+            endpoint: Some("http://127.0.0.1:1".into()),
+            ..Settings::default()
+        };
+        Self::with_s3(S3::new(nowhere)).await
+    }
+
+    pub(crate) async fn with_s3(s3: S3) -> Self {
+        let postgres = Postgres::start().await;
+        let sql = postgres.connect().await;
+        let documents = documents(postgres.url());
+        documents.prepare().await.expect("the tables are created");
+        Self {
+            postgres,
+            sql,
+            documents,
+            s3,
+        }
+    }
+
+    /// Delivers a payload with plenty of time.
+    pub(crate) async fn deliver(&self, payload: &Value) -> Result<Answer, NotApplied> {
+        deliver(&self.s3, &self.documents, payload).await
+    }
+
+    /// Delivers to a queue's function and returns the ids of the messages that failed.
+    pub(crate) async fn failures(&self, payload: &Value) -> Vec<String> {
+        failed_ids(
+            self.deliver(payload)
+                .await
+                .expect("a queue's messages fail one by one"),
+        )
+    }
+
+    /// The documents table, a line each.
+    pub(crate) async fn rows(&self) -> String {
+        rows(&self.sql).await
+    }
+}
+
+pub(crate) fn documents(url: &str) -> Documents {
+    Documents::new(url.parse().expect("the test database has a URL"))
+}
+
+pub(crate) async fn deliver(
+    s3: &S3,
+    documents: &Documents,
+    payload: &Value,
+) -> Result<Answer, NotApplied> {
+    let payload = serde_json::value::to_raw_value(payload).expect("a value is JSON");
+    handle(
+        s3,
+        documents,
+        &payload,
+        Instant::now() + Duration::from_mins(1),
+    )
+    .await
+}
+
+pub(crate) fn failed_ids(answer: Answer) -> Vec<String> {
+    let answer = serde_json::to_value(answer).expect("an answer is JSON");
+    let failures = answer["batchItemFailures"]
+        .as_array()
+        .expect("an answer to a queue")
+        .clone();
+    failures
+        .iter()
+        .map(|failure| {
+            failure["itemIdentifier"]
+                .as_str()
+                .expect("an id")
+                .to_owned()
+        })
+        .collect()
+}
+
+/// The documents table, a line each: URI, title, size, etag, version.
+pub(crate) async fn rows(sql: &tokio_postgres::Client) -> String {
+    let query =
+        "select uri, title, size, etag, version_id from document order by uri collate \"C\"";
+    let mut text = String::new();
+    for row in sql.query(query, &[]).await.expect("the table can be read") {
+        let (uri, title): (String, String) = (row.get(0), row.get(1));
+        let (size, etag, version): (Option<i64>, Option<String>, Option<String>) =
+            (row.get(2), row.get(3), row.get(4));
+        let size = size.map_or("-".to_owned(), |size| size.to_string());
+        let (etag, version) = (etag.unwrap_or("-".into()), version.unwrap_or("-".into()));
+        writeln!(text, "{uri} | {title} | {size} | {etag} | {version}")
+            .expect("a string takes text");
+    }
+    text
+}
