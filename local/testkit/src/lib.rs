@@ -1,1 +1,31 @@
-//! testkit.
+//! Real parts for tests: a PostgreSQL, the Lambda Runtime API around a built binary, and a network that fails.
+//!
+//! What cannot start panics, with the reason: a test without its parts fails, it is never skipped.
+//!
+//! ```no_run
+//! # async fn test() {
+//! use testkit::{Postgres, RuntimeApi};
+//! let postgres = Postgres::start().await;
+//! let function = RuntimeApi::start().await.run("target/debug/document-sync", &[("DATABASE_URL", postgres.url())]);
+//! let answer = function.invoke(&serde_json::json!({"Records": []})).await.unwrap();
+//! assert_eq!(answer["batchItemFailures"], serde_json::json!([]));
+//! # }
+//! ```
+//!
+//! The embedded S3 is its own test double: see the crate `embedded-s3`.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test whose parts do not start must stop, and say so"
+)]
+
+mod function;
+mod postgres;
+mod proxy;
+mod runtime_api;
+
+pub use function::{Failure, Function, FunctionError};
+pub use postgres::Postgres;
+pub use proxy::{Fault, Proxy};
+pub use runtime_api::RuntimeApi;
