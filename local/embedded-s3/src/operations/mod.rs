@@ -1,0 +1,80 @@
+//! The operations of S3, one file per kind. What is not listed here answers `NotImplemented`.
+
+mod buckets;
+mod copies;
+mod listings;
+mod multipart;
+mod notifications;
+mod reads;
+mod removals;
+mod tagging;
+mod writes;
+
+use async_trait::async_trait;
+use s3s::dto::*;
+use s3s::{S3, S3Request, S3Response, S3Result};
+
+pub(crate) use self::multipart::multipart_etag;
+use crate::blobs::Blobs;
+use crate::database::Database;
+use crate::notification::Delivery;
+use crate::request::Requester;
+
+/// What operations work on. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    pub(crate) database: Database,
+    pub(crate) blobs: Blobs,
+    pub(crate) delivery: Delivery,
+    pub(crate) region: String,
+    pub(crate) inline: usize,
+}
+
+/// Implements the trait by methods of the same names, adding the request's ids to every answer.
+macro_rules! operations {
+    ($($operation:ident: $input:ty => $output:ty,)*) => {
+        #[async_trait]
+        impl S3 for Store {
+            $(
+                async fn $operation(&self, request: S3Request<$input>) -> S3Result<S3Response<$output>> {
+                    let requester = Requester::of(&request)?;
+                    let result = Store::$operation(self, &requester, request).await;
+                    requester.answer(result)
+                }
+            )*
+        }
+    };
+}
+
+operations! {
+    list_buckets: ListBucketsInput => ListBucketsOutput,
+    create_bucket: CreateBucketInput => CreateBucketOutput,
+    head_bucket: HeadBucketInput => HeadBucketOutput,
+    delete_bucket: DeleteBucketInput => DeleteBucketOutput,
+    get_bucket_location: GetBucketLocationInput => GetBucketLocationOutput,
+    get_bucket_versioning: GetBucketVersioningInput => GetBucketVersioningOutput,
+    put_bucket_versioning: PutBucketVersioningInput => PutBucketVersioningOutput,
+    get_bucket_notification_configuration: GetBucketNotificationConfigurationInput => GetBucketNotificationConfigurationOutput,
+    put_bucket_notification_configuration: PutBucketNotificationConfigurationInput => PutBucketNotificationConfigurationOutput,
+    put_object: PutObjectInput => PutObjectOutput,
+    post_object: PostObjectInput => PostObjectOutput,
+    get_object: GetObjectInput => GetObjectOutput,
+    head_object: HeadObjectInput => HeadObjectOutput,
+    get_object_attributes: GetObjectAttributesInput => GetObjectAttributesOutput,
+    copy_object: CopyObjectInput => CopyObjectOutput,
+    delete_object: DeleteObjectInput => DeleteObjectOutput,
+    delete_objects: DeleteObjectsInput => DeleteObjectsOutput,
+    get_object_tagging: GetObjectTaggingInput => GetObjectTaggingOutput,
+    put_object_tagging: PutObjectTaggingInput => PutObjectTaggingOutput,
+    delete_object_tagging: DeleteObjectTaggingInput => DeleteObjectTaggingOutput,
+    list_objects: ListObjectsInput => ListObjectsOutput,
+    list_objects_v2: ListObjectsV2Input => ListObjectsV2Output,
+    list_object_versions: ListObjectVersionsInput => ListObjectVersionsOutput,
+    create_multipart_upload: CreateMultipartUploadInput => CreateMultipartUploadOutput,
+    upload_part: UploadPartInput => UploadPartOutput,
+    upload_part_copy: UploadPartCopyInput => UploadPartCopyOutput,
+    list_parts: ListPartsInput => ListPartsOutput,
+    list_multipart_uploads: ListMultipartUploadsInput => ListMultipartUploadsOutput,
+    complete_multipart_upload: CompleteMultipartUploadInput => CompleteMultipartUploadOutput,
+    abort_multipart_upload: AbortMultipartUploadInput => AbortMultipartUploadOutput,
+}
