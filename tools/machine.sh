@@ -168,16 +168,20 @@ python_module() {
     "$environment/bin/python" -W ignore::RuntimeWarning:runpy -m "$@"
 }
 
-# cargo_tool NAME VERSION: the program cargo-NAME, from the PATH where it is new enough, else in .tools.
+# cargo_tool NAME VERSION OPTIONS: the program cargo-NAME, from the PATH where it is new enough, else built
+# into .tools, with options of `cargo install` if there are any.
 cargo_tool() {
+    name=$1
+    version=$2
+    shift 2
     PATH="$tools/bin:$PATH"
     export PATH
-    found=$(cargo "$1" --version 2>/dev/null | awk 'NR == 1 { print $2 }')
-    [ -n "$found" ] && at_least "$found" "$2" && return 0
-    say "Building cargo-$1 $2 into .tools (a few minutes, once)"
-    # A tool that runs for a second is not worth minutes of optimising.
+    found=$(cargo "$name" --version 2>/dev/null | awk 'NR == 1 { print $2 }')
+    [ -n "$found" ] && at_least "$found" "$version" && return 0
+    say "Building cargo-$name $version into .tools (a few minutes, once)"
+    # A tool that runs for seconds is not worth minutes of optimising.
     CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
         CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_TARGET_DIR="$tools/build" \
-        cargo install --locked --root "$tools" --version "$2" "cargo-$1"
+        cargo install --locked --root "$tools" --version "$version" "$@" "cargo-$name"
     rm -rf "$tools/build"
 }

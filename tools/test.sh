@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 . tools/machine.sh
 
 need rust c-compiler postgresql python
-cargo_tool nextest 0.9.143
+cargo_tool nextest 0.9.143 --no-default-features --features default-no-update
 cargo_tool deny 0.20.2
 python_tools lint
 python_tools checkov

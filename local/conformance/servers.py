@@ -30,11 +30,12 @@ class Credentials:
 
 @dataclass(frozen=True)
 class Server:
-    """A running server and the credentials of its owner."""
+    """A running server, the credentials of its owner and the account it plays."""
 
     name: str
     endpoint: str
     owner: Credentials
+    account: str
 
     def client(self, service: str = "s3", credentials: Credentials | None = None, **settings):
         """A client that does not retry, so that every answer of the server is seen."""
@@ -72,7 +73,7 @@ def embedded() -> Iterator[Server]:
             "HOLDFAST_SECRET_ACCESS_KEY": owner.secret_key,
         }
         with running(command, address, environment):
-            yield Server("embedded", f"http://{address}", owner)
+            yield Server("embedded", f"http://{address}", owner, "000000000000")
 
 
 @contextmanager
@@ -81,7 +82,7 @@ def moto() -> Iterator[Server]:
     address = f"127.0.0.1:{free_port()}"
     host, port = address.split(":")
     with running([sys.executable, "-m", "moto.server", "-H", host, "-p", port], address, {}):
-        yield Server("moto", f"http://{address}", Credentials("AKIAIOSFODNN7EXAMPLE", "moto"))
+        yield Server("moto", f"http://{address}", Credentials("AKIAIOSFODNN7EXAMPLE", "moto"), "123456789012")
 
 
 SERVERS = {"embedded": embedded, "moto": moto}

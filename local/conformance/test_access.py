@@ -7,10 +7,13 @@ from urllib.parse import urlsplit
 
 import pytest
 from botocore import UNSIGNED
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials as SigningCredentials
 from urllib3 import PoolManager
 
 from expectations import body, refused
-from servers import Credentials
+from servers import REGION, Credentials
 
 HTTP = PoolManager(retries=False)
 
@@ -55,10 +58,16 @@ def test_an_unknown_key_is_refused(server, stored):
         stranger.get_object(**stored)
 
 
-def test_an_old_signature_is_refused(server, stored):
-    past = datetime.now(timezone.utc) - timedelta(hours=1)
-    with patch("botocore.auth.get_current_datetime", return_value=past), refused("RequestTimeTooSkewed"):
-        server.client().get_object(**stored)
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_signature_of_another_time_is_refused(server, stored, hours):
+    url = f"{server.endpoint}/{stored['Bucket']}/a%20b.txt"
+    request = AWSRequest("GET", url)
+    signer = S3SigV4Auth(SigningCredentials(server.owner.access_key, server.owner.secret_key), "s3", REGION)
+    then = datetime.now(timezone.utc) + timedelta(hours=hours)
+    with patch("botocore.auth.get_current_datetime", return_value=then):
+        signer.add_auth(request)
+    answer = HTTP.request("GET", url, headers=dict(request.headers))
+    assert code_in(answer) == (403, "RequestTimeTooSkewed")
 
 
 # ---- presigned URLs ---------------------------------------------------------------------------------

@@ -3,16 +3,15 @@
 import pytest
 
 from expectations import refused
-
-QUEUE = "arn:aws:sqs:us-east-1:123456789012:conformance"
+from servers import REGION
 
 
 @pytest.fixture
 def queue(server):
-    """moto wants the queue to exist; the embedded S3 takes the name of any."""
+    """The ARN of a queue. moto wants it to exist; the embedded S3 makes it."""
     if server.name == "moto":
         server.client("sqs").create_queue(QueueName="conformance")
-    return QUEUE
+    return f"arn:aws:sqs:{REGION}:{server.account}:conformance"
 
 
 def filtered(prefix, suffix=""):
