@@ -12,5 +12,6 @@ else
 fi
 
 # Built apart from the start, so that compiling shows its progress and the start takes no time of it.
-cargo build --profile local -p stack
-exec cargo run --quiet --profile local -p stack
+say 'Building'
+cargo build --package stack
+exec cargo run --quiet --package stack

@@ -15,6 +15,7 @@ python_tools conformance
 say 'Format'
 cargo fmt --all --check
 
+# Also fetches the crates of other platforms, which the checks below read without the network.
 say 'Cargo.lock agrees with the manifests'
 cargo fetch --locked
 
@@ -44,8 +45,12 @@ python_module lint cfnlint.runner.cli template.yaml
 AWS_DEFAULT_REGION=us-east-1 SAM_CLI_TELEMETRY=0 python_module lint samcli validate --lint --template template.yaml
 python_module checkov checkov.main --file template.yaml --framework cloudformation --compact --quiet --skip-download
 
+# Every target at once: the features are those of the tests below, so nothing is compiled twice.
+say 'Build'
+cargo build --workspace --all-targets
+
 say 'Conformance of the embedded S3, beside moto'
-python_module conformance pytest local/conformance
+PYTHONDONTWRITEBYTECODE=1 python_module conformance pytest local/conformance
 
 say 'Documentation examples'
 cargo test --doc --workspace --quiet

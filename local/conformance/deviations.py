@@ -28,7 +28,6 @@ MOTO = {
     "test_only_who_is_known_assumes_a_role": STS_IS_LENIENT,
     # test_checksums.py
     "test_a_right_checksum_is_confirmed": "moto returns checksums when reading, not when writing",
-    "test_a_right_checksum_is_kept[SHA512]": "moto does not know SHA-512",
     "test_a_wrong_checksum_is_refused": NO_CHECKSUMS,
     "test_a_wrong_checksum_of_a_part_is_refused": NO_CHECKSUMS,
     "test_a_multipart_object_has_a_checksum_of_the_whole": "moto keeps no checksums of parts",
