@@ -114,13 +114,15 @@ install_with_apt() {
     else
         fail "missing:$missing. Ask root for: apt-get install$packages"
     fi
+    failed=''
     say "This machine lacks:$missing. Installing with apt-get:$packages"
     as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q
     case $missing in *postgresql*) install_postgresql_with_apt ;; esac
     # $packages is a list.
     # shellcheck disable=SC2086
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $packages
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $packages || failed=true
     case $missing in *postgresql*) as_root rm -f "$no_cluster" ;; esac
+    [ -z "$failed" ] || fail "apt-get could not install$packages: see above"
 }
 
 # Only the programs are wanted. Debian's package would make a cluster and start it as a service, unless a
