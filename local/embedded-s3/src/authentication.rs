@@ -133,7 +133,7 @@ fn token_of(headers: &HeaderMap, uri: &Uri) -> Option<String> {
             percent_encoding::percent_decode_str(value)
                 .decode_utf8()
                 .ok()
-                .map(|value| value.into_owned())
+                .map(std::borrow::Cow::into_owned)
         })
 }
 

@@ -15,6 +15,7 @@ use crate::version::Version;
 
 /// The conditions of a GET, a HEAD, or on the source of a copy.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_field_names, reason = "the names of the headers")]
 pub(crate) struct ReadCondition {
     pub(crate) if_match: Option<ETagCondition>,
     pub(crate) if_none_match: Option<ETagCondition>,
@@ -73,12 +74,9 @@ impl WriteCondition {
     /// Takes the two headers; S3 knows `If-None-Match` on writes only as `*`.
     pub(crate) fn new(
         if_match: Option<ETagCondition>,
-        if_none_match: Option<ETagCondition>,
+        if_none_match: Option<&ETagCondition>,
     ) -> Result<Self, Failure> {
-        if if_none_match
-            .as_ref()
-            .is_some_and(|condition| !condition.is_any())
-        {
+        if if_none_match.is_some_and(|condition| !condition.is_any()) {
             let message = "A header you provided implies functionality that is not implemented";
             return Err(Failure::answer(S3ErrorCode::NotImplemented, message));
         }

@@ -94,7 +94,7 @@ impl Database {
                     bells,
                     queue,
                 }
-                .run()
+                .run();
             })?;
         Ok(Self {
             inner: Arc::new(Inner {

@@ -77,7 +77,8 @@ impl From<Failure> for S3Error {
         match failure {
             Failure::Answer(error) => error,
             Failure::Storage(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "storage failed");
+                let cause: &dyn std::error::Error = &error;
+                tracing::error!(error = cause, "storage failed");
                 Self::with_source(S3ErrorCode::InternalError, Box::new(error))
             }
         }

@@ -134,21 +134,17 @@ fn pages(
                 page.next = last(&page);
                 return Ok(page);
             }
-            match common {
-                Some(prefix) => {
-                    cursor = Cursor::beyond(&prefix);
-                    page.prefixes.push(prefix);
-                    skipped = true;
-                    break;
-                }
-                None => {
-                    cursor = Cursor {
-                        key: version.key.as_bytes().to_owned(),
-                        below: version.sequencer,
-                    };
-                    page.entries.push(Entry { version });
-                }
+            if let Some(prefix) = common {
+                cursor = Cursor::beyond(&prefix);
+                page.prefixes.push(prefix);
+                skipped = true;
+                break;
             }
+            cursor = Cursor {
+                key: version.key.as_bytes().to_owned(),
+                below: version.sequencer,
+            };
+            page.entries.push(Entry { version });
         }
         if !skipped && seen < batch {
             return Ok(page);

@@ -252,7 +252,7 @@ fn queue_configuration(rule: &Rule) -> dto::QueueConfiguration {
     .collect();
     dto::QueueConfiguration {
         events: rule.events.iter().cloned().map(dto::Event::from).collect(),
-        filter: (!rules.is_empty()).then(|| dto::NotificationConfigurationFilter {
+        filter: (!rules.is_empty()).then_some(dto::NotificationConfigurationFilter {
             key: Some(dto::S3KeyFilter {
                 filter_rules: Some(rules),
             }),
@@ -302,7 +302,6 @@ impl Delivery {
 
     /// Tells every queue of a new configuration that it is one.
     pub(crate) fn announce_test(
-        &self,
         write: &mut Write<'_>,
         bucket: &Bucket,
         configuration: &Configuration,

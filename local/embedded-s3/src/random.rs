@@ -40,14 +40,13 @@ pub(crate) fn dotted(bytes: &[u8]) -> String {
 
 /// A UUID of version 4, as SQS message ids and EventBridge ids are.
 pub(crate) fn uuid() -> Result<String, StorageError> {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = bytes::<16>()?;
-    let part = |bytes: &[u8]| hex::encode(bytes);
-    Ok(format!(
-        "{}-{}-{}-{}-{}",
-        part(&[a, b, c, d]),
-        part(&[e, f]),
-        part(&[(g & 0x0f) | 0x40, h]),
-        part(&[(i & 0x3f) | 0x80, j]),
-        part(&[k, l, m, n, o, p])
-    ))
+    let mut bytes = bytes::<16>()?;
+    let [.., version, _, variant, _, _, _, _, _, _, _] = &mut bytes;
+    *version = (*version & 0x0f) | 0x40;
+    *variant = (*variant & 0x3f) | 0x80;
+    let mut text = hex::encode(bytes);
+    for place in [20, 16, 12, 8] {
+        text.insert(place, '-');
+    }
+    Ok(text)
 }

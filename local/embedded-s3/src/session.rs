@@ -8,6 +8,10 @@ use crate::error::Failure;
 
 /// Credentials that end, and what they were issued for.
 #[derive(Clone)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "`session_name` is the name in STS"
+)]
 pub(crate) struct Session {
     pub(crate) access_key_id: String,
     pub(crate) secret_access_key: String,

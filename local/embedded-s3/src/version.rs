@@ -20,6 +20,7 @@ pub(crate) const NULL: &str = "null";
 
 /// One version of an object, or a delete marker.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_field_names, reason = "`version_id` is S3's name")]
 pub(crate) struct Version {
     pub(crate) id: i64,
     pub(crate) key: String,

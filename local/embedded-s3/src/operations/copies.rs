@@ -1,5 +1,5 @@
 //! Objects made from objects. Copies share the source's blobs; bytes are read again only where an
-//! ETag or a checksum is not known yet.
+//! `ETag` or a checksum is not known yet.
 
 use s3s::dto::*;
 use s3s::{S3ErrorCode, S3Request};
@@ -67,6 +67,7 @@ impl Origin {
 }
 
 impl Store {
+    #[expect(clippy::too_many_lines, reason = "one request read from top to bottom")]
     pub(super) async fn copy_object(
         &self,
         requester: &Requester,
@@ -94,7 +95,7 @@ impl Store {
         };
         let condition = WriteCondition::new(
             header("if-match").transpose()?,
-            header("if-none-match").transpose()?,
+            header("if-none-match").transpose()?.as_ref(),
         )?;
         let source_condition = ReadCondition {
             if_match: input.copy_source_if_match.take(),
@@ -354,23 +355,22 @@ impl Store {
         let known = stored.filter(|sum| {
             whole && sum.algorithm == algorithm && sum.coverage == Coverage::FullObject
         });
-        let (etag, checksum) = match known {
-            Some(checksum) => (version.etag.clone(), checksum),
-            None => {
-                let reader = PieceReader::new(self.blobs.clone(), found.clone(), reading);
-                let hashing = tokio::task::spawn_blocking(move || hash(reader, algorithm));
-                let (md5, value) = hashing
-                    .await
-                    .unwrap_or(Err(Failure::Storage(StorageError::Closed)))?;
-                (
-                    hex::encode(md5),
-                    Checksum {
-                        algorithm,
-                        value,
-                        coverage: Coverage::FullObject,
-                    },
-                )
-            }
+        let (etag, checksum) = if let Some(checksum) = known {
+            (version.etag.clone(), checksum)
+        } else {
+            let reader = PieceReader::new(self.blobs.clone(), found.clone(), reading);
+            let hashing = tokio::task::spawn_blocking(move || hash(reader, algorithm));
+            let (md5, value) = hashing
+                .await
+                .unwrap_or(Err(Failure::Storage(StorageError::Closed)))?;
+            (
+                hex::encode(md5),
+                Checksum {
+                    algorithm,
+                    value,
+                    coverage: Coverage::FullObject,
+                },
+            )
         };
         Ok(Summed {
             bucket,

@@ -267,7 +267,7 @@ impl Store {
         request: S3Request<CompleteMultipartUploadInput>,
     ) -> Result<Reply<CompleteMultipartUploadOutput>, Failure> {
         let mut input = request.input;
-        let condition = WriteCondition::new(input.if_match.take(), input.if_none_match.take())?;
+        let condition = WriteCondition::new(input.if_match.take(), input.if_none_match.as_ref())?;
         let mut expected = given!(input);
         if let Some(value) = request.headers.get(Algorithm::Sha512.header()) {
             expected.push((
@@ -338,7 +338,7 @@ impl Store {
     }
 }
 
-/// The multipart ETag: the MD5 of the parts' MD5s, and their number.
+/// The multipart `ETag`: the MD5 of the parts' MD5s, and their number.
 pub(crate) fn multipart_etag(parts: impl ExactSizeIterator<Item = impl AsRef<[u8]>>) -> String {
     let count = parts.len();
     let mut digest = md5::Md5::new();

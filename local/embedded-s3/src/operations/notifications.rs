@@ -6,7 +6,7 @@ use s3s::dto::*;
 use super::Store;
 use crate::bucket::Bucket;
 use crate::error::Failure;
-use crate::notification::{Configuration, Rule, queue_arn};
+use crate::notification::{Configuration, Delivery, Rule, queue_arn};
 use crate::request::{Reply, RequestId, Requester};
 
 impl Store {
@@ -33,9 +33,7 @@ impl Store {
                 let configuration =
                     Configuration::from_request(input.notification_configuration, &regions)?;
                 bucket.set_notification(write.connection, &configuration)?;
-                store
-                    .delivery
-                    .announce_test(write, &bucket, &configuration, &request_id)
+                Delivery::announce_test(write, &bucket, &configuration, &request_id)
             })
             .await?;
         Ok(PutBucketNotificationConfigurationOutput::default().into())
@@ -51,7 +49,6 @@ impl Store {
     ) -> Result<(), Failure> {
         let (name, queue) = (bucket.to_owned(), queue.to_owned());
         let events: Vec<String> = events.iter().map(|event| (*event).to_owned()).collect();
-        let delivery = self.delivery.clone();
         self.database
             .write(move |write| {
                 let bucket = Bucket::find(write.connection, &name)?;
@@ -79,7 +76,7 @@ impl Store {
                 configuration.queues.extend(fresh.queues.iter().cloned());
                 configuration.check()?;
                 bucket.set_notification(write.connection, &configuration)?;
-                delivery.announce_test(write, &bucket, &fresh, &RequestId::new()?.0)
+                Delivery::announce_test(write, &bucket, &fresh, &RequestId::new()?.0)
             })
             .await
     }

@@ -310,7 +310,7 @@ fn deleted_object(removal: Removal, removed: Removed) -> DeletedObject {
     let named = removal.version_id.is_some();
     DeletedObject {
         delete_marker: removed.delete_marker.then_some(true),
-        delete_marker_version_id: removed.version_id.clone().filter(|_| removed.delete_marker),
+        delete_marker_version_id: removed.version_id.filter(|_| removed.delete_marker),
         key: Some(removal.key),
         version_id: if named { removal.version_id } else { None },
     }

@@ -35,9 +35,11 @@ impl Store {
     ) -> Result<Reply<PostObjectOutput>, Failure> {
         let request = request.map_input(put_of_post);
         let Reply { output, headers } = self.put(requester, request, Kind::Post).await?;
-        let mut posted = PostObjectOutput::default();
-        posted.e_tag = output.e_tag;
-        posted.version_id = output.version_id;
+        let posted = PostObjectOutput {
+            e_tag: output.e_tag,
+            version_id: output.version_id,
+            ..Default::default()
+        };
         Ok(Reply {
             output: posted,
             headers,
@@ -64,7 +66,7 @@ impl Store {
             .map(tags_of_header)
             .transpose()?
             .unwrap_or_default();
-        let condition = WriteCondition::new(input.if_match.take(), input.if_none_match.take())?;
+        let condition = WriteCondition::new(input.if_match.take(), input.if_none_match.as_ref())?;
         let promise = Promise::read(
             &request.headers,
             given!(input),

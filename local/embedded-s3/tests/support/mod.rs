@@ -2,6 +2,8 @@
 #![allow(
     dead_code,
     unreachable_pub,
+    clippy::expect_used,
+    clippy::allow_attributes,
     reason = "each test binary uses a part of this module"
 )]
 
@@ -179,7 +181,7 @@ pub async fn records(queue: &Queue) -> Vec<Value> {
 /// Takes every message that is in the queue now.
 pub async fn drain(queue: &Queue) -> Vec<Message> {
     let messages = queue
-        .receive(1000, Duration::from_secs(60), Duration::ZERO)
+        .receive(1000, Duration::from_mins(1), Duration::ZERO)
         .await
         .expect("the queue can be read");
     let receipts: Vec<_> = messages

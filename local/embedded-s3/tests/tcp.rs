@@ -1,0 +1,200 @@
+//! The store on a port: presigned URLs, signatures, raw requests.
+
+mod support;
+
+use std::time::Duration;
+
+use aws_sdk_s3::presigning::PresigningConfig;
+use aws_sdk_s3::primitives::ByteStream;
+use support::{BUCKET, Fixture, pattern, refusal, start};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+fn over_tcp(fixture: &Fixture, endpoint: &str) -> aws_sdk_s3::Client {
+    let http = aws_smithy_http_client::Builder::new().build_http();
+    aws_sdk_s3::Client::from_conf(
+        fixture
+            .client
+            .config()
+            .to_builder()
+            .endpoint_url(endpoint)
+            .http_client(http)
+            .build(),
+    )
+}
+
+/// Sends a request as it is, and returns status and body.
+async fn raw(
+    endpoint: &str,
+    method: &str,
+    target: &str,
+    headers: &str,
+    body: &str,
+) -> (u16, String) {
+    let address = endpoint.strip_prefix("http://").expect("an address");
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    let head = format!(
+        "{method} {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n"
+    );
+    stream
+        .write_all(head.as_bytes())
+        .await
+        .expect("the request is sent");
+    stream
+        .write_all(body.as_bytes())
+        .await
+        .expect("the body is sent");
+    let mut answer = String::new();
+    stream
+        .read_to_string(&mut answer)
+        .await
+        .expect("the answer arrives");
+    let status = answer
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .unwrap_or(0);
+    let body = answer
+        .split_once("\r\n\r\n")
+        .map(|(_, body)| body.to_owned())
+        .unwrap_or_default();
+    (status, body)
+}
+
+fn target(url: &str, endpoint: &str) -> String {
+    url.strip_prefix(endpoint)
+        .expect("a URL of this endpoint")
+        .to_owned()
+}
+
+#[tokio::test]
+async fn large_objects_go_both_ways() {
+    let fixture = start().await;
+    let (endpoint, _stop) = fixture.serve().await;
+    let client = over_tcp(&fixture, &endpoint);
+    let body = ByteStream::from(pattern(20_000_000));
+    client
+        .put_object()
+        .bucket(BUCKET)
+        .key("a b/ü+%")
+        .body(body)
+        .send()
+        .await
+        .unwrap();
+    let got = client
+        .get_object()
+        .bucket(BUCKET)
+        .key("a b/ü+%")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        got.body.collect().await.unwrap().to_vec(),
+        pattern(20_000_000)
+    );
+    let wrong = aws_sdk_s3::config::Credentials::new("AKIAHOLDFAST", "wrong", None, None, "test");
+    let wrong = aws_sdk_s3::Client::from_conf(
+        client
+            .config()
+            .to_builder()
+            .credentials_provider(wrong)
+            .build(),
+    );
+    let refused = wrong.list_buckets().send().await;
+    assert_eq!(refusal(refused), ("SignatureDoesNotMatch".to_owned(), 403));
+}
+
+#[tokio::test]
+async fn presigned_urls_work_until_they_expire() {
+    let fixture = start().await;
+    let (endpoint, _stop) = fixture.serve().await;
+    let client = over_tcp(&fixture, &endpoint);
+    let soon = PresigningConfig::expires_in(Duration::from_mins(1)).unwrap();
+    let put = client
+        .put_object()
+        .bucket(BUCKET)
+        .key("a b")
+        .presigned(soon.clone())
+        .await
+        .unwrap();
+    let (status, _) = raw(
+        &endpoint,
+        "PUT",
+        &target(put.uri(), &endpoint),
+        "Content-Length: 5\r\n",
+        "hello",
+    )
+    .await;
+    assert_eq!(status, 200);
+    let get = client
+        .get_object()
+        .bucket(BUCKET)
+        .key("a b")
+        .presigned(soon)
+        .await
+        .unwrap();
+    let path = target(get.uri(), &endpoint);
+    assert_eq!(
+        raw(&endpoint, "GET", &path, "", "").await,
+        (200, "hello".to_owned())
+    );
+    let other = path.replace("a%20b", "a%20c");
+    assert_eq!(raw(&endpoint, "GET", &other, "", "").await.0, 403);
+    let past = PresigningConfig::builder()
+        .start_time(std::time::SystemTime::now() - Duration::from_mins(10))
+        .expires_in(Duration::from_mins(5))
+        .build()
+        .unwrap();
+    let get = client
+        .get_object()
+        .bucket(BUCKET)
+        .key("a b")
+        .presigned(past)
+        .await
+        .unwrap();
+    let (status, body) = raw(&endpoint, "GET", &target(get.uri(), &endpoint), "", "").await;
+    assert!(
+        status == 403 && body.contains("Request has expired"),
+        "{status} {body}"
+    );
+}
+
+#[tokio::test]
+async fn a_request_without_signature_is_refused() {
+    let fixture = start().await;
+    let (endpoint, _stop) = fixture.serve().await;
+    let (status, body) = raw(&endpoint, "GET", &format!("/{BUCKET}?list-type=2"), "", "").await;
+    assert!(
+        status == 403 && body.contains("AccessDenied"),
+        "{status} {body}"
+    );
+    let (status, _) = raw(
+        &endpoint,
+        "POST",
+        "/",
+        "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 0\r\n",
+        "",
+    )
+    .await;
+    assert_eq!(status, 403);
+}
+
+#[tokio::test]
+async fn the_server_stops_when_told() {
+    let fixture = start().await;
+    let (endpoint, stop) = fixture.serve().await;
+    let client = over_tcp(&fixture, &endpoint);
+    client.head_bucket().bucket(BUCKET).send().await.unwrap();
+    drop(stop);
+    let gone = async {
+        while TcpStream::connect(endpoint.strip_prefix("http://").unwrap_or_default())
+            .await
+            .is_ok()
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), gone)
+        .await
+        .unwrap();
+}
