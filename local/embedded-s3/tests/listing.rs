@@ -1,4 +1,9 @@
 //! Lists: prefixes, delimiters, pages, encodings; and a model that agrees after any history.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on must stop"
+)]
 
 mod support;
 

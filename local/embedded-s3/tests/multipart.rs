@@ -1,4 +1,5 @@
 //! Multipart uploads.
+#![expect(clippy::expect_used, reason = "a test that cannot go on must stop")]
 
 mod support;
 

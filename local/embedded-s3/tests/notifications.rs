@@ -1,4 +1,5 @@
 //! Notifications: the events of S3, in S3's words, in the transaction of the change.
+#![expect(clippy::expect_used, reason = "a test that cannot go on must stop")]
 
 mod support;
 

@@ -24,7 +24,7 @@ async fn a_message_is_hidden_until_it_is_released_or_deleted() {
     assert_eq!(queue.depth().await.unwrap().in_flight, 1);
     assert_eq!(
         queue
-            .release(&[first.receipt_handle.clone()])
+            .release(std::slice::from_ref(&first.receipt_handle))
             .await
             .unwrap(),
         1

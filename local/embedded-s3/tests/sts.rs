@@ -1,4 +1,5 @@
 //! STS: temporary credentials, and what they are good for.
+#![expect(clippy::expect_used, reason = "a test that cannot go on must stop")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! The store on a port: presigned URLs, signatures, raw requests.
+#![expect(clippy::expect_used, reason = "a test that cannot go on must stop")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Versions, delete markers, the null version.
+#![expect(clippy::expect_used, reason = "a test that cannot go on must stop")]
 
 mod support;
 

@@ -1,6 +1,12 @@
 //! Buckets: made, listed, removed, and their versioning.
 
-use s3s::dto::*;
+use s3s::dto::{
+    BucketLocationConstraint, BucketVersioningStatus, CreateBucketInput, CreateBucketOutput,
+    DeleteBucketInput, DeleteBucketOutput, GetBucketLocationInput, GetBucketLocationOutput,
+    GetBucketVersioningInput, GetBucketVersioningOutput, HeadBucketInput, HeadBucketOutput,
+    ListBucketsInput, ListBucketsOutput, MFADelete, Owner, PutBucketVersioningInput,
+    PutBucketVersioningOutput,
+};
 use s3s::{S3ErrorCode, S3Request};
 
 use super::Store;

@@ -1,7 +1,11 @@
 //! Objects made from objects. Copies share the source's blobs; bytes are read again only where an
 //! `ETag` or a checksum is not known yet.
 
-use s3s::dto::*;
+use s3s::dto::{
+    CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopyPartResult, CopySource, ETag,
+    ETagCondition, MetadataDirective, ServerSideEncryption, TaggingDirective, UploadPartCopyInput,
+    UploadPartCopyOutput,
+};
 use s3s::{S3ErrorCode, S3Request};
 
 use super::Store;
@@ -167,8 +171,11 @@ impl Store {
                 upload: None,
             };
             let (name, key) = (input.bucket.clone(), input.key.clone());
-            let (delivery, requester, condition) =
-                (self.delivery.clone(), requester.clone(), condition.clone());
+            let (delivery, requester, condition) = (
+                self.delivery.clone(),
+                requester.clone(),
+                std::sync::Arc::clone(&condition),
+            );
             let pieces = source.pieces;
             let copied = self
                 .database

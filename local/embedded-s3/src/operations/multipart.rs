@@ -1,7 +1,13 @@
 //! Objects written in parts.
 
 use md5::Digest as _;
-use s3s::dto::*;
+use s3s::dto::{
+    AbortMultipartUploadInput, AbortMultipartUploadOutput, ChecksumAlgorithm, ChecksumType,
+    CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedPart,
+    CreateMultipartUploadInput, CreateMultipartUploadOutput, ETag, Initiator,
+    ListMultipartUploadsInput, ListMultipartUploadsOutput, ListPartsInput, ListPartsOutput,
+    MultipartUpload, ServerSideEncryption, StorageClass, UploadPartInput, UploadPartOutput,
+};
 use s3s::{S3ErrorCode, S3Request};
 
 use super::Store;

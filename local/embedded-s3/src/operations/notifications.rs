@@ -1,7 +1,11 @@
 //! The notification configuration of a bucket.
 
 use s3s::S3Request;
-use s3s::dto::*;
+use s3s::dto::{
+    Event, GetBucketNotificationConfigurationInput, GetBucketNotificationConfigurationOutput,
+    NotificationConfiguration, PutBucketNotificationConfigurationInput,
+    PutBucketNotificationConfigurationOutput, QueueConfiguration,
+};
 
 use super::Store;
 use crate::bucket::Bucket;

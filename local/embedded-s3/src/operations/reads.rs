@@ -2,7 +2,11 @@
 
 use http::{HeaderMap, HeaderValue};
 use rusqlite::Connection;
-use s3s::dto::*;
+use s3s::dto::{
+    ETag, GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectAttributesParts,
+    GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, ObjectAttributes,
+    ObjectPart, Range, ServerSideEncryption, StorageClass, StreamingBlob, TimestampFormat,
+};
 use s3s::{S3Error, S3ErrorCode, S3Request};
 
 use super::Store;

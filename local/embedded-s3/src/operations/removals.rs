@@ -1,6 +1,9 @@
 //! Objects removed: one, many, and by lifecycle.
 
-use s3s::dto::*;
+use s3s::dto::{
+    DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject,
+    ETagCondition, Error, Timestamp,
+};
 use s3s::{S3ErrorCode, S3Request};
 
 use super::Store;

@@ -1,7 +1,10 @@
 //! Tags of objects.
 
 use s3s::S3Request;
-use s3s::dto::*;
+use s3s::dto::{
+    DeleteObjectTaggingInput, DeleteObjectTaggingOutput, GetObjectTaggingInput,
+    GetObjectTaggingOutput, PutObjectTaggingInput, PutObjectTaggingOutput, Tag,
+};
 
 use super::Store;
 use super::reads::existing;

@@ -1,6 +1,9 @@
 //! Objects written in one request.
 
-use s3s::dto::*;
+use s3s::dto::{
+    ChecksumType, ETag, ObjectCannedACL, PostObjectInput, PostObjectOutput, PutObjectInput,
+    PutObjectOutput, ServerSideEncryption,
+};
 use s3s::{S3ErrorCode, S3Request};
 
 use super::Store;
