@@ -16,32 +16,34 @@ use crate::schema;
 use crate::sequencer::Sequencer;
 use shared::telemetry::chain;
 
-/// Enters states into the ledger, each unless the ledger knows a later one. Returns what was entered, whether that
-/// changed the object or only confirmed it, and whether the ledger met the object for the first time.
+/// What the ledger knows of these objects.
+const KNOWN: &str = "select object, sequencer from s3_object where object = any($1::uuid[])";
+
+/// Enters objects that the ledger does not know. Fails should another instance just have entered one of them.
+const MEET: &str = "
+    insert into s3_object (object, sequencer, etag, size, version_id, deleted, event_time, uri, changed)
+    select *, true from unnest($1::uuid[], $2::bytea[], $3::text[], $4::bigint[], $5::text[], $6::boolean[], $7::timestamptz[], $8::text[])";
+
+/// Enters states of any objects, each unless the ledger knows a later one. Returns what was entered, and whether
+/// that changed the object or only confirmed it.
 ///
 /// The rows come sorted by their key, so that transactions with the same objects wait for each other and do not
 /// deadlock.
 const ENTER: &str = "
-    insert into s3_object as known
-        (object, bucket, key, sequencer, content_sequencer, etag, size, version_id, deleted, event_time)
-    select object, bucket, key, sequencer, sequencer, etag, size, version_id, deleted, event_time
-    from unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::bigint[], $7::text[], $8::boolean[], $9::timestamptz[])
-        as state (object, bucket, key, sequencer, etag, size, version_id, deleted, event_time)
+    insert into s3_object as known (object, sequencer, etag, size, version_id, deleted, event_time, uri, changed)
+    select *, true from unnest($1::uuid[], $2::bytea[], $3::text[], $4::bigint[], $5::text[], $6::boolean[], $7::timestamptz[], $8::text[])
     on conflict (object) do update set
         sequencer = excluded.sequencer,
-        content_sequencer = case
-            when (known.etag, known.size, known.version_id, known.deleted)
-                is distinct from (excluded.etag, excluded.size, excluded.version_id, excluded.deleted)
-            then excluded.sequencer
-            else known.content_sequencer
-        end,
         etag = excluded.etag,
         size = excluded.size,
         version_id = excluded.version_id,
         deleted = excluded.deleted,
-        event_time = excluded.event_time
+        event_time = excluded.event_time,
+        uri = excluded.uri,
+        changed = (known.etag, known.size, known.version_id, known.deleted)
+            is distinct from (excluded.etag, excluded.size, excluded.version_id, excluded.deleted)
     where known.sequencer < excluded.sequencer
-    returning object, content_sequencer = sequencer as changed, xmax = 0 as first";
+    returning object, changed";
 
 /// Writes what changed: documents gone, documents there before, documents new. A statement of its own, after
 /// [`ENTER`]: its snapshot then includes what the transactions waited for there have written. In one statement with
@@ -69,8 +71,6 @@ const WRITE: &str = "
     insert into document (uri, title, size, etag, version_id, last_modified)
     select * from unnest($8::text[], $9::text[], $10::bigint[], $11::text[], $12::text[], $13::timestamptz[])";
 
-const SEQUENCERS: &str = "select object, sequencer from s3_object where object = any($1::uuid[])";
-
 /// How often a batch is tried when the database was away or in each other's way: once more, on a new connection.
 /// What that does not heal is for the queue to deliver again.
 const ATTEMPTS: u32 = 2;
@@ -86,6 +86,13 @@ pub struct State {
     pub time: OffsetDateTime,
     /// What is there; `None` when it is gone or not a document.
     pub content: Option<Content>,
+}
+
+impl State {
+    /// The name by which the ledger keeps what is in no other table.
+    fn tombstone(&self) -> Option<String> {
+        self.content.is_none().then(|| self.location.uri())
+    }
 }
 
 /// What became of a batch of states. The numbers add up to the batch.
@@ -157,7 +164,7 @@ impl Documents {
             let connection = self.connection().await?;
             match connection
                 .client
-                .query_typed(SEQUENCERS, &[(&objects, Type::UUID_ARRAY)])
+                .query_typed(KNOWN, &[(&objects, Type::UUID_ARRAY)])
                 .await
             {
                 Ok(rows) => {
@@ -216,19 +223,19 @@ impl Documents {
             return Ok(Applied::default());
         }
         let mut attempt = 1;
-        let mut expected = Expected::New;
+        let mut unknown = Unknown::Inserted;
         loop {
             let connection = self.connection().await?;
-            match transact(&connection.client, states, expected).await {
+            match transact(&connection.client, states, unknown).await {
                 Ok(applied) => {
                     self.keep(connection);
                     return Ok(applied);
                 }
                 Err(error)
                     if error.code() == Some(&SqlState::UNIQUE_VIOLATION)
-                        && expected == Expected::New =>
+                        && unknown == Unknown::Inserted =>
                 {
-                    expected = Expected::There;
+                    unknown = Unknown::Upserted;
                     self.roll_back(connection).await;
                 }
                 Err(error) if attempt < ATTEMPTS && is_worth_another_try(&error) => {
@@ -275,80 +282,176 @@ impl Documents {
     }
 }
 
-/// Whether objects that the ledger meets for the first time are documents already.
+/// How objects are written that the ledger did not know a moment ago.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Expected {
-    New,
-    There,
+enum Unknown {
+    /// As new in both tables, which is fast, and fails if one of them is there after all.
+    Inserted,
+    /// Like those it knows.
+    Upserted,
 }
 
-/// Two round trips: what does not depend on an answer is sent along with what comes before it.
+/// Two round trips if every object is new, three otherwise: what does not depend on an answer is sent along with
+/// what comes before it.
 async fn transact(
     client: &Client,
     states: &[State],
-    expected: Expected,
+    unknown: Unknown,
 ) -> Result<Applied, tokio_postgres::Error> {
     let mut sorted: Vec<(Uuid, &State)> = states
         .iter()
         .map(|state| (state.location.digest(), state))
         .collect();
     sorted.sort_unstable_by_key(|(object, _)| *object);
-    let (begun, entered) = tokio::join!(client.batch_execute("begin"), enter(client, &sorted));
-    begun?;
-    let entered = entered?;
-    let changed = changed(&sorted, &entered, expected)?;
-    let total = changed.len();
-    if changed.is_empty() {
-        client.batch_execute("commit").await?;
-    } else {
-        // Should writing fail, the commit that follows it is answered with a rollback.
-        let (written, committed) =
-            tokio::join!(write(client, changed), client.batch_execute("commit"));
+    let (new, newer) = match unknown {
+        Unknown::Inserted => {
+            let (begun, sequencers) =
+                tokio::join!(client.batch_execute("begin"), known(client, &sorted));
+            begun?;
+            compare(&sorted, &sequencers?)
+        }
+        Unknown::Upserted => {
+            client.batch_execute("begin").await?;
+            (Vec::new(), sorted)
+        }
+    };
+    let mut changed = Changed::default();
+    for (_, state) in &new {
+        changed.add(state, Unknown::Inserted);
+    }
+    let mut entered = new.len();
+    if newer.is_empty() {
+        let (met, written) = tokio::join!(meet(client, &new), finish(client, &changed));
+        met?;
         written?;
-        committed?;
+    } else {
+        let (met, rows) = tokio::join!(meet(client, &new), enter(client, &newer));
+        met?;
+        let rows = rows?;
+        entered += rows.len();
+        for row in &rows {
+            let object: Uuid = row.try_get(0)?;
+            let at = newer
+                .binary_search_by_key(&object, |(object, _)| *object)
+                .ok();
+            if let Some((_, state)) = at.and_then(|at| newer.get(at))
+                && row.try_get(1)?
+            {
+                changed.add(state, Unknown::Upserted);
+            }
+        }
+        finish(client, &changed).await?;
     }
     Ok(Applied {
-        changed: total,
-        confirmed: entered.len() - total,
-        stale: states.len() - entered.len(),
+        changed: changed.len(),
+        confirmed: entered - changed.len(),
+        stale: states.len() - entered,
         refused: Vec::new(),
     })
 }
 
-async fn enter(
+type Sorted<'a> = Vec<(Uuid, &'a State)>;
+
+/// Splits off what the ledger does not know, and leaves out what it knows to be late. That stays late, so no lock is
+/// needed; what is newer is compared again when it is entered.
+fn compare<'a>(
+    sorted: &[(Uuid, &'a State)],
+    sequencers: &HashMap<Uuid, Sequencer>,
+) -> (Sorted<'a>, Sorted<'a>) {
+    let is_late = |(object, state): &&(Uuid, &State)| {
+        sequencers
+            .get(object)
+            .is_some_and(|known| state.sequencer <= *known)
+    };
+    sorted
+        .iter()
+        .filter(|entry| !is_late(entry))
+        .partition(|(object, _)| !sequencers.contains_key(object))
+}
+
+async fn known(
     client: &Client,
     sorted: &[(Uuid, &State)],
+) -> Result<HashMap<Uuid, Sequencer>, tokio_postgres::Error> {
+    let objects: Vec<Uuid> = sorted.iter().map(|(object, _)| *object).collect();
+    let rows = client
+        .query_typed(KNOWN, &[(&objects, Type::UUID_ARRAY)])
+        .await?;
+    rows.iter().map(known_sequencer).collect()
+}
+
+async fn meet(client: &Client, new: &[(Uuid, &State)]) -> Result<(), tokio_postgres::Error> {
+    if !new.is_empty() {
+        client
+            .execute_typed(MEET, &Entries::of(new).parameters())
+            .await?;
+    }
+    Ok(())
+}
+
+async fn enter(
+    client: &Client,
+    newer: &[(Uuid, &State)],
 ) -> Result<Vec<Row>, tokio_postgres::Error> {
-    let (objects, states): (Vec<Uuid>, Vec<&State>) = sorted.iter().copied().unzip();
-    let buckets: Vec<&str> = states.iter().map(|state| state.location.bucket()).collect();
-    let keys: Vec<&str> = states.iter().map(|state| state.location.key()).collect();
-    let sequencers: Vec<[u8; 16]> = states
-        .iter()
-        .map(|state| state.sequencer.to_bytes())
-        .collect();
-    let sequencers: Vec<&[u8]> = sequencers.iter().map(<[u8; 16]>::as_slice).collect();
-    let deleted: Vec<bool> = states.iter().map(|state| state.content.is_none()).collect();
-    let times: Vec<OffsetDateTime> = states.iter().map(|state| state.time).collect();
-    let contents = Contents::of(&states);
     client
-        .query_typed(
-            ENTER,
-            &[
-                (&objects, Type::UUID_ARRAY),
-                (&buckets, Type::TEXT_ARRAY),
-                (&keys, Type::TEXT_ARRAY),
-                (&sequencers, Type::BYTEA_ARRAY),
-                (&contents.etags, Type::TEXT_ARRAY),
-                (&contents.sizes, Type::INT8_ARRAY),
-                (&contents.version_ids, Type::TEXT_ARRAY),
-                (&deleted, Type::BOOL_ARRAY),
-                (&times, Type::TIMESTAMPTZ_ARRAY),
-            ],
-        )
+        .query_typed(ENTER, &Entries::of(newer).parameters())
         .await
 }
 
-/// The states that changed their objects, by what is to be done with the documents. Sorted by location.
+/// Writes the documents, if any changed, and commits. Should writing fail, the commit sent along with it is answered
+/// with a rollback.
+async fn finish(client: &Client, changed: &Changed<'_>) -> Result<(), tokio_postgres::Error> {
+    if changed.len() == 0 {
+        return client.batch_execute("commit").await;
+    }
+    let (written, committed) = tokio::join!(write(client, changed), client.batch_execute("commit"));
+    written?;
+    committed
+}
+
+type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// Ledger entries as columns.
+struct Entries<'a> {
+    objects: Vec<Uuid>,
+    sequencers: Vec<Vec<u8>>,
+    contents: Contents<'a>,
+    deleted: Vec<bool>,
+    times: Vec<OffsetDateTime>,
+    tombstones: Vec<Option<String>>,
+}
+
+impl<'a> Entries<'a> {
+    fn of(sorted: &[(Uuid, &'a State)]) -> Self {
+        let (objects, states): (Vec<Uuid>, Vec<&State>) = sorted.iter().copied().unzip();
+        Self {
+            objects,
+            sequencers: states
+                .iter()
+                .map(|state| state.sequencer.to_bytes().to_vec())
+                .collect(),
+            contents: Contents::of(&states),
+            deleted: states.iter().map(|state| state.content.is_none()).collect(),
+            times: states.iter().map(|state| state.time).collect(),
+            tombstones: states.iter().map(|state| state.tombstone()).collect(),
+        }
+    }
+
+    fn parameters(&self) -> [Parameter<'_>; 8] {
+        [
+            (&self.objects, Type::UUID_ARRAY),
+            (&self.sequencers, Type::BYTEA_ARRAY),
+            (&self.contents.etags, Type::TEXT_ARRAY),
+            (&self.contents.sizes, Type::INT8_ARRAY),
+            (&self.contents.version_ids, Type::TEXT_ARRAY),
+            (&self.deleted, Type::BOOL_ARRAY),
+            (&self.times, Type::TIMESTAMPTZ_ARRAY),
+            (&self.tombstones, Type::TEXT_ARRAY),
+        ]
+    }
+}
+
+/// The states that changed their objects, by what is to be done with the documents.
 #[derive(Default)]
 struct Changed<'a> {
     gone: Vec<&'a State>,
@@ -356,69 +459,30 @@ struct Changed<'a> {
     new: Vec<&'a State>,
 }
 
-impl Changed<'_> {
+impl<'a> Changed<'a> {
+    fn add(&mut self, state: &'a State, unknown: Unknown) {
+        match (&state.content, unknown) {
+            (None, _) => self.gone.push(state),
+            (Some(_), Unknown::Inserted) => self.new.push(state),
+            (Some(_), Unknown::Upserted) => self.there.push(state),
+        }
+    }
+
     fn len(&self) -> usize {
         self.gone.len() + self.there.len() + self.new.len()
     }
-
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }
 
-/// Reads from the answer to [`ENTER`] what changed.
-fn changed<'a>(
-    sorted: &[(Uuid, &'a State)],
-    entered: &[Row],
-    expected: Expected,
-) -> Result<Changed<'a>, tokio_postgres::Error> {
-    let mut changed = Changed::default();
-    for row in entered {
-        if !row.try_get::<_, bool>(1)? {
-            continue;
-        }
-        let object: Uuid = row.try_get(0)?;
-        let Some((_, state)) = sorted
-            .binary_search_by_key(&object, |(object, _)| *object)
-            .ok()
-            .and_then(|at| sorted.get(at))
-        else {
-            continue;
-        };
-        if state.content.is_none() {
-            changed.gone.push(state);
-        } else if expected == Expected::New && row.try_get(2)? {
-            changed.new.push(state);
-        } else {
-            changed.there.push(state);
-        }
-    }
-    // Neighbours in the index over the URIs are written together.
-    for states in [&mut changed.gone, &mut changed.there, &mut changed.new] {
-        states.sort_unstable_by_key(|state| &state.location);
-    }
-    Ok(changed)
-}
-
-async fn write(client: &Client, changed: Changed<'_>) -> Result<u64, tokio_postgres::Error> {
+async fn write(client: &Client, changed: &Changed<'_>) -> Result<u64, tokio_postgres::Error> {
     let gone: Vec<String> = changed
         .gone
         .iter()
         .map(|state| state.location.uri())
         .collect();
-    let there = Rows::of(&changed.there);
-    let new = Rows::of(&changed.new);
-    let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> = vec![(&gone, Type::TEXT_ARRAY)];
-    for rows in [&there, &new] {
-        parameters.extend::<[(&(dyn ToSql + Sync), Type); 6]>([
-            (&rows.uris, Type::TEXT_ARRAY),
-            (&rows.titles, Type::TEXT_ARRAY),
-            (&rows.contents.sizes, Type::INT8_ARRAY),
-            (&rows.contents.etags, Type::TEXT_ARRAY),
-            (&rows.contents.version_ids, Type::TEXT_ARRAY),
-            (&rows.times, Type::TIMESTAMPTZ_ARRAY),
-        ]);
-    }
+    let (there, new) = (Rows::of(&changed.there), Rows::of(&changed.new));
+    let mut parameters: Vec<Parameter<'_>> = vec![(&gone, Type::TEXT_ARRAY)];
+    parameters.extend(there.parameters());
+    parameters.extend(new.parameters());
     client.execute_typed(WRITE, &parameters).await
 }
 
@@ -432,12 +496,26 @@ struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     fn of(states: &[&'a State]) -> Self {
+        // Neighbours in the index over the URIs are written together.
+        let mut states = states.to_vec();
+        states.sort_unstable_by_key(|state| &state.location);
         Self {
             uris: states.iter().map(|state| state.location.uri()).collect(),
             titles: states.iter().map(|state| state.location.title()).collect(),
-            contents: Contents::of(states),
+            contents: Contents::of(&states),
             times: states.iter().map(|state| state.time).collect(),
         }
+    }
+
+    fn parameters(&self) -> [Parameter<'_>; 6] {
+        [
+            (&self.uris, Type::TEXT_ARRAY),
+            (&self.titles, Type::TEXT_ARRAY),
+            (&self.contents.sizes, Type::INT8_ARRAY),
+            (&self.contents.etags, Type::TEXT_ARRAY),
+            (&self.contents.version_ids, Type::TEXT_ARRAY),
+            (&self.times, Type::TIMESTAMPTZ_ARRAY),
+        ]
     }
 }
 

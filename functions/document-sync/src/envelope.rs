@@ -71,41 +71,45 @@ impl From<serde_json::Error> for Junk {
     }
 }
 
-/// Reads what Lambda delivered: each message of a queue by itself, or everything as one message.
-///
-/// `received_at` stands in where an event carries no time.
-pub fn open(payload: &RawValue, received_at: OffsetDateTime) -> Delivery {
-    let queue = serde_json::from_str::<Envelope<'_>>(payload.get())
-        .ok()
-        .and_then(|envelope| envelope.records)
-        .filter(|records| {
-            records
-                .first()
-                .is_some_and(|record| record.source() == Some("aws:sqs"))
-        });
-    let Some(records) = queue else {
-        let message = Message {
-            id: None,
-            events: events(payload.get(), received_at, 0),
-        };
-        return Delivery {
-            from_queue: false,
-            messages: vec![message],
-        };
-    };
-    let messages = records
-        .into_iter()
-        .map(|record| Message {
-            events: match &record.body {
-                Some(body) => events(body, received_at, 1),
-                None => Err(Junk::Missing("body")),
-            },
-            id: record.message_id,
-        })
-        .collect();
-    Delivery {
-        from_queue: true,
-        messages,
+/// What Lambda hands over, read but not understood yet.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub struct Payload(Envelope);
+
+impl Payload {
+    /// Takes the payload apart: each message of a queue by itself, or everything as one message.
+    ///
+    /// `received_at` stands in where an event carries no time.
+    pub fn open(self, received_at: OffsetDateTime) -> Delivery {
+        let Self(envelope) = self;
+        let from_queue = envelope
+            .records
+            .as_ref()
+            .and_then(|records| records.first())
+            .and_then(Record::source)
+            == Some("aws:sqs");
+        if !from_queue {
+            let events = envelope.events(received_at, 0);
+            return Delivery {
+                from_queue,
+                messages: vec![Message { id: None, events }],
+            };
+        }
+        let records = envelope.records.unwrap_or_default();
+        let messages = records
+            .into_iter()
+            .map(|record| Message {
+                events: match &record.body {
+                    Some(body) => events(body, received_at, 1),
+                    None => Err(Junk::Missing("body")),
+                },
+                id: record.message_id,
+            })
+            .collect();
+        Delivery {
+            from_queue,
+            messages,
+        }
     }
 }
 
@@ -113,63 +117,20 @@ fn events(json: &str, received_at: OffsetDateTime, depth: usize) -> Result<Vec<E
     if depth > MAX_DEPTH {
         return Err(Junk::Depth);
     }
-    let envelope: Envelope<'_> = serde_json::from_str(json)?;
-    if let Some(records) = envelope.records {
-        let mut found = Vec::with_capacity(records.len());
-        for record in records {
-            match record.source() {
-                Some("aws:s3" | "minio:s3") => found.push(record.event(received_at)?),
-                Some("aws:sqs") => {
-                    let body = record.body.as_deref().ok_or(Junk::Missing("body"))?;
-                    found.extend(events(body, received_at, depth + 1)?);
-                }
-                Some("aws:sns") => {
-                    let message = record.sns.as_ref().and_then(|sns| sns.message.as_deref());
-                    found.extend(events(
-                        message.ok_or(Junk::Missing("Sns.Message"))?,
-                        received_at,
-                        depth + 1,
-                    )?);
-                }
-                Some(other) => return Err(Junk::Source(other.to_owned())),
-                None => return Err(Junk::Missing("eventSource")),
-            }
-        }
-        return Ok(found);
-    }
-    if let (Some(detail_type), Some(detail)) = (&envelope.detail_type, envelope.detail) {
-        if envelope.source.as_deref() != Some("aws.s3") {
-            return Err(Junk::Source(envelope.source.unwrap_or_default()));
-        }
-        let time = envelope
-            .time
-            .as_deref()
-            .and_then(instant)
-            .unwrap_or(received_at);
-        return serde_json::from_str::<Detail>(detail.get())?
-            .event(detail_type, time)
-            .map(|event| vec![event]);
-    }
-    if let (Some("Notification"), Some(message)) = (envelope.kind.as_deref(), &envelope.message) {
-        return events(message, received_at, depth + 1);
-    }
-    if envelope.event.as_deref() == Some("s3:TestEvent") {
-        return Ok(vec![Event::Ignored("s3:TestEvent".into())]);
-    }
-    Err(Junk::Shape)
+    serde_json::from_str::<Envelope>(json)?.events(received_at, depth)
 }
 
 /// Every field by which an envelope, or an S3 event without one, is told from the others.
-#[derive(Deserialize)]
-struct Envelope<'a> {
+#[derive(Debug, Deserialize)]
+struct Envelope {
     #[serde(rename = "Records")]
     records: Option<Vec<Record>>,
     #[serde(rename = "detail-type")]
     detail_type: Option<String>,
     source: Option<String>,
     time: Option<String>,
-    #[serde(borrow)]
-    detail: Option<&'a RawValue>,
+    /// Not every sender's `detail` is one of S3's, so it is read when the source is known.
+    detail: Option<Box<RawValue>>,
     #[serde(rename = "Type")]
     kind: Option<String>,
     #[serde(rename = "Message")]
@@ -178,8 +139,56 @@ struct Envelope<'a> {
     event: Option<String>,
 }
 
+impl Envelope {
+    fn events(self, received_at: OffsetDateTime, depth: usize) -> Result<Vec<Event>, Junk> {
+        if let Some(records) = self.records {
+            let mut found = Vec::with_capacity(records.len());
+            for record in records {
+                match record.source() {
+                    Some("aws:s3" | "minio:s3") => found.push(record.event(received_at)?),
+                    Some("aws:sqs") => {
+                        let body = record.body.as_deref().ok_or(Junk::Missing("body"))?;
+                        found.extend(events(body, received_at, depth + 1)?);
+                    }
+                    Some("aws:sns") => {
+                        let message = record.sns.as_ref().and_then(|sns| sns.message.as_deref());
+                        found.extend(events(
+                            message.ok_or(Junk::Missing("Sns.Message"))?,
+                            received_at,
+                            depth + 1,
+                        )?);
+                    }
+                    Some(other) => return Err(Junk::Source(other.to_owned())),
+                    None => return Err(Junk::Missing("eventSource")),
+                }
+            }
+            return Ok(found);
+        }
+        if let (Some(detail_type), Some(detail)) = (&self.detail_type, &self.detail) {
+            if self.source.as_deref() != Some("aws.s3") {
+                return Err(Junk::Source(self.source.unwrap_or_default()));
+            }
+            let time = self
+                .time
+                .as_deref()
+                .and_then(instant)
+                .unwrap_or(received_at);
+            return serde_json::from_str::<Detail>(detail.get())?
+                .event(detail_type, time)
+                .map(|event| vec![event]);
+        }
+        if let (Some("Notification"), Some(message)) = (self.kind.as_deref(), &self.message) {
+            return events(message, received_at, depth + 1);
+        }
+        if self.event.as_deref() == Some("s3:TestEvent") {
+            return Ok(vec![Event::Ignored("s3:TestEvent".into())]);
+        }
+        Err(Junk::Shape)
+    }
+}
+
 /// An element of `Records`, as SQS, SNS and S3 write it.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Record {
     /// SNS spells it with a capital.
     #[serde(rename = "eventSource", alias = "EventSource")]
@@ -198,25 +207,25 @@ struct Record {
     s3: Option<Entity>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Sns {
     #[serde(rename = "Message")]
     message: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Entity {
     bucket: Option<Bucket>,
     object: Option<Object>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Bucket {
     name: Option<String>,
 }
 
 /// An object as classic notifications (camel case) and EventBridge (kebab case) describe it.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Object {
     key: Option<String>,
     size: Option<i64>,
@@ -282,7 +291,7 @@ impl Record {
 }
 
 /// `detail` of an EventBridge event.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Detail {
     bucket: Option<Bucket>,
     object: Option<Object>,

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use aws_lambda_events::sqs::SqsBatchResponse;
 use serde::Serialize;
-use serde_json::value::RawValue;
 use shared::s3::S3;
 use shared::telemetry::{self, Metric, chain};
 use time::OffsetDateTime;
@@ -12,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::batch::{Batch, question_deadline};
 use crate::documents::{self, Applied, Documents};
-use crate::envelope::{self, Delivery, Event};
+use crate::envelope::{Delivery, Event, Junk, Payload};
 
 /// What the invocation returns to Lambda.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -57,14 +56,14 @@ pub struct NotApplied {
 pub async fn handle(
     s3: &S3,
     documents: &Documents,
-    payload: &RawValue,
+    payload: Payload,
     deadline: Instant,
 ) -> Result<Answer, NotApplied> {
     let started = Instant::now();
     let Delivery {
         from_queue,
         messages,
-    } = envelope::open(payload, OffsetDateTime::now_utc());
+    } = payload.open(OffsetDateTime::now_utc());
     let mut report = Report::default();
     let mut failures = Failures::default();
     let mut batch = Batch::default();
@@ -116,7 +115,7 @@ pub async fn handle(
 /// Sorts one message's events into what is to be applied, what is ignored, and what failed.
 fn collect(
     position: usize,
-    events: Result<Vec<Event>, envelope::Junk>,
+    events: Result<Vec<Event>, Junk>,
     id: Option<&str>,
     batch: &mut Batch,
     report: &mut Report,

@@ -10,6 +10,7 @@
 
 mod batch;
 mod connection;
+mod handle;
 mod schema;
 
 pub mod change;
@@ -17,9 +18,9 @@ pub mod config;
 pub mod database_url;
 pub mod documents;
 pub mod envelope;
-mod handle;
 pub mod sequencer;
 
 pub use config::Config;
 pub use documents::Documents;
+pub use envelope::Payload;
 pub use handle::{Answer, NotApplied, Report, handle};

@@ -1,9 +1,8 @@
 //! Starts document-sync on Lambda.
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use document_sync::{Config, Documents, handle};
+use document_sync::{Config, Documents, Payload, handle};
 use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
-use serde_json::value::RawValue;
 use shared::telemetry::{self, chain};
 use shared::{config, s3::S3};
 use tokio::time::Instant;
@@ -25,8 +24,8 @@ async fn main() -> Result<(), Error> {
             "starting without a database connection"
         );
     }
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<Box<RawValue>>| {
-        handle(s3, documents, &event.payload, deadline(&event.context))
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Payload>| {
+        handle(s3, documents, event.payload, deadline(&event.context))
             .await
             .map_err(Error::from)
     }))

@@ -139,9 +139,9 @@ async fn a_server_restarted_in_the_middle_of_a_batch_is_found_again() {
 async fn a_server_that_says_nothing_does_not_outlast_the_invocation() {
     let remote = Remote::start().await;
     remote.proxy.set(Fault::Stall);
-    let payload = serde_json::value::to_raw_value(&batch(2)).unwrap();
+    let payload = support::payload(&batch(2));
     let deadline = Instant::now() + Duration::from_millis(500);
-    let answer = document_sync::handle(&remote.s3, &remote.documents, &payload, deadline)
+    let answer = document_sync::handle(&remote.s3, &remote.documents, payload, deadline)
         .await
         .unwrap();
     assert_eq!(failed_ids(answer), ["m0", "m1"]);

@@ -1,7 +1,6 @@
 //! What a batch of events does to the documents table.
 #![expect(
     clippy::expect_used,
-    clippy::indexing_slicing,
     reason = "helpers of tests stop at what they do not expect"
 )]
 

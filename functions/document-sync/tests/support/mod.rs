@@ -11,7 +11,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use document_sync::{Answer, Documents, NotApplied, handle};
+use document_sync::{Answer, Documents, NotApplied, Payload, handle};
 use serde_json::{Value, json};
 use shared::s3::{S3, Settings};
 use testkit::Postgres;
@@ -143,14 +143,18 @@ pub(crate) async fn deliver(
     documents: &Documents,
     payload: &Value,
 ) -> Result<Answer, NotApplied> {
-    let payload = serde_json::value::to_raw_value(payload).expect("a value is JSON");
     handle(
         s3,
         documents,
-        &payload,
+        self::payload(payload),
         Instant::now() + Duration::from_mins(1),
     )
     .await
+}
+
+/// What Lambda's runtime makes of an event.
+pub(crate) fn payload(event: &Value) -> Payload {
+    serde_json::from_str(&event.to_string()).expect("any object is a payload")
 }
 
 pub(crate) fn failed_ids(answer: Answer) -> Vec<String> {
