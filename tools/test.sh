@@ -23,7 +23,8 @@ say 'Clippy, with warnings as errors'
 cargo clippy --workspace --all-targets -- -D warnings
 
 say 'Documentation, with warnings as errors'
-RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --workspace
+# Private items too: nothing here is published, and a reader of the code follows their links.
+RUSTDOCFLAGS="-Dwarnings -Arustdoc::private_intra_doc_links" cargo doc --no-deps --workspace --document-private-items
 
 say 'Licences, banned crates, sources and the advisories known offline'
 cargo deny --offline --workspace check --hide-inclusion-graph licenses bans sources
