@@ -17,6 +17,8 @@ use crate::request::RequestId;
 use crate::session::Session;
 
 const TOKEN: &str = "x-amz-security-token";
+/// Seconds in a week.
+const LONGEST_URL: u64 = 604_800;
 
 /// Knows every key. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -118,6 +120,28 @@ impl Authentication {
     }
 }
 
+/// Presigned URLs last a week at most.
+fn check_lifetime(uri: &Uri) -> S3Result<()> {
+    let mut pairs = uri
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter_map(|pair| pair.split_once('='));
+    let seconds = pairs
+        .find(|(name, _)| *name == "X-Amz-Expires")
+        .and_then(|(_, value)| value.parse::<u64>().ok());
+    if seconds.is_none_or(|seconds| seconds <= LONGEST_URL) {
+        return Ok(());
+    }
+    let code = S3ErrorCode::Custom("AuthorizationQueryParametersError".into());
+    let mut error = S3Error::with_message(
+        code,
+        "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than 604800 seconds",
+    );
+    error.set_status_code(http::StatusCode::BAD_REQUEST);
+    Err(error)
+}
+
 fn token_of(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     if let Some(value) = headers.get(TOKEN) {
         return Some(String::from_utf8_lossy(value.as_bytes()).into_owned());
@@ -157,6 +181,7 @@ impl S3Access for Authentication {
             ));
         };
         let access_key = credentials.access_key.clone();
+        check_lifetime(context.uri())?;
         self.check_token(&access_key, context.headers(), context.uri())
             .await?;
         let operation = context.s3_op().name().to_owned();

@@ -107,9 +107,12 @@ async fn to_file(
     algorithm: Algorithm,
     blobs: &Blobs,
 ) -> Result<Intake, Failure> {
-    let (sender, receiver) = mpsc::channel(BACKLOG);
+    // MD5 is the slowest step by far, so it has a thread of its own beside the one that writes.
+    let (to_disk, from_body) = mpsc::channel(BACKLOG);
+    let (to_md5, for_md5) = mpsc::channel(BACKLOG);
     let blobs = blobs.clone();
-    let writing = tokio::task::spawn_blocking(move || write_file(receiver, &blobs, algorithm));
+    let writing = tokio::task::spawn_blocking(move || write_file(from_body, &blobs, algorithm));
+    let hashing = tokio::task::spawn_blocking(move || md5_of(for_md5));
     let mut result = Ok(());
     let mut first = [head, chunk].into_iter();
     loop {
@@ -122,22 +125,23 @@ async fn to_file(
                     break;
                 }
                 None => {
-                    drop(sender.send(Portion::End).await);
+                    drop(to_disk.send(Portion::End).await);
                     break;
                 }
             },
         };
-        if sender.send(Portion::Bytes(bytes)).await.is_err() {
+        drop(to_md5.send(bytes.clone()).await);
+        if to_disk.send(Portion::Bytes(bytes)).await.is_err() {
             break; // the writer failed, and says why below
         }
     }
-    drop(sender);
-    let written = writing
-        .await
-        .unwrap_or(Err(Failure::Storage(StorageError::Closed)));
+    drop((to_disk, to_md5));
+    let closed = Failure::Storage(StorageError::Closed);
+    let written = writing.await.unwrap_or(Err(closed));
     result?;
-    let (staged, hashes) = written?;
-    let (size, md5, checksum) = hashes.finish();
+    let written = written?;
+    let md5 = hashing.await.map_err(|_ended| StorageError::Closed)?;
+    let (staged, size, checksum) = written;
     Ok(Intake {
         received: Received::File(staged),
         size,
@@ -146,27 +150,38 @@ async fn to_file(
     })
 }
 
-/// Writes portions to a new blob file until the end is announced. Without it the file is dropped.
+fn md5_of(mut portions: mpsc::Receiver<Bytes>) -> [u8; 16] {
+    let mut digest = md5::Md5::new();
+    while let Some(bytes) = portions.blocking_recv() {
+        digest.update(&bytes);
+    }
+    digest.finalize().into()
+}
+
+/// Writes portions to a new blob file until the end is announced, and returns the file, its size
+/// and its checksum. Without the end the file is dropped.
 fn write_file(
     mut portions: mpsc::Receiver<Portion>,
     blobs: &Blobs,
     algorithm: Algorithm,
-) -> Result<(Staged, Hashes), Failure> {
+) -> Result<(Staged, i64, String), Failure> {
     let mut staged = blobs.stage()?;
-    let mut hashes = Hashes::new(algorithm);
+    let mut hasher = Hasher::new(algorithm);
+    let mut size = 0_i64;
     while let Some(portion) = portions.blocking_recv() {
         match portion {
             Portion::Bytes(bytes) => {
                 staged.write(&bytes)?;
-                hashes.update(&bytes);
-                if hashes.size > LARGEST {
+                hasher.update(&bytes);
+                size = size.saturating_add(i64::try_from(bytes.len()).unwrap_or(i64::MAX));
+                if size > LARGEST {
                     let message = "Your proposed upload exceeds the maximum allowed size";
                     return Err(Failure::answer(S3ErrorCode::EntityTooLarge, message));
                 }
             }
             Portion::End => {
                 staged.finish()?;
-                return Ok((staged, hashes));
+                return Ok((staged, size, hasher.finish()));
             }
         }
     }

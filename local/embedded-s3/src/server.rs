@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::time::Duration;
 
+use http::header;
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -16,6 +18,9 @@ use s3s::{HttpError, HttpResponse};
 use tokio::net::TcpListener;
 
 use crate::request::{Peer, RequestId};
+use crate::routes::sts_refusal;
+use crate::sts::is_sts;
+use crate::unread_body::UnreadBody;
 
 /// How long open requests may take to finish once the server is to stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -84,9 +89,40 @@ async fn answer(
     let id = RequestId::new().map_err(|error| HttpError::new(Box::new(error)))?;
     request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(Peer(peer));
-    let mut response = service.call(request.map(s3s::Body::from)).await?;
+    let for_sts = is_sts(request.method(), request.uri(), request.headers());
+    // A client that asked first has not sent its body, and need not.
+    let asks_first = request.headers().contains_key(header::EXPECT);
+    let (head, body) = request.into_parts();
+    let (body, rest) = UnreadBody::new(body);
+    let request = http::Request::from_parts(head, s3s::Body::http_body_unsync(body));
+    let mut response = service.call(request).await?;
+    if !response.status().is_success() {
+        if !asks_first {
+            rest.drain().await;
+        }
+        if for_sts {
+            response = in_the_form_of_sts(response, &id).await;
+        }
+    }
     id.add_to(response.headers_mut());
     Ok(response)
+}
+
+/// Gives an error of S3's form the form of STS.
+async fn in_the_form_of_sts(response: HttpResponse, id: &RequestId) -> HttpResponse {
+    let (mut head, body) = response.into_parts();
+    let bytes = body
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes)
+        .unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let body = match sts_refusal(head.status, &text, &id.0) {
+        Some(refusal) if !text.contains("<ErrorResponse") => refusal,
+        _ => text.into_owned(),
+    };
+    head.headers.remove(header::CONTENT_LENGTH);
+    HttpResponse::from_parts(head, s3s::Body::from(body))
 }
 
 /// Errors of accepting that say nothing about the listener.

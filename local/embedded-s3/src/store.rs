@@ -20,6 +20,7 @@ use crate::notification::Delivery;
 use crate::operations::Store;
 use crate::options::Options;
 use crate::queue::Queue;
+use crate::routes::Routes;
 use crate::server;
 use crate::sts::Sts;
 use crate::wake::Bells;
@@ -112,11 +113,14 @@ impl EmbeddedS3 {
             region: options.region.clone(),
             inline: options.inline_bytes,
         };
+        let configuration = Arc::new(StaticConfigProvider::new(Arc::new(protocol())));
+        let open = S3ServiceBuilder::new(store.clone()).build();
+        let sts = Sts::new(database, authentication.clone());
         let mut builder = S3ServiceBuilder::new(store.clone());
-        builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(protocol()))));
+        builder.set_config(configuration);
         builder.set_auth(authentication.clone());
         builder.set_access(authentication.clone());
-        builder.set_route(Sts::new(database, authentication));
+        builder.set_route(Routes::new(sts, authentication, open));
         let service = builder.build();
         Ok(Self {
             inner: Arc::new(Inner {

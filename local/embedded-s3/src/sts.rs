@@ -111,11 +111,7 @@ impl S3Route for Sts {
         headers: &HeaderMap,
         _extensions: &mut Extensions,
     ) -> bool {
-        let form = headers
-            .get(header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
-        method == Method::POST && uri.path() == "/" && form
+        is_sts(method, uri, headers)
     }
 
     async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
@@ -204,6 +200,15 @@ impl S3Route for Sts {
         id.add_to(&mut response.headers);
         Ok(response)
     }
+}
+
+/// Whether a request is one for STS: a form posted to the root.
+pub(crate) fn is_sts(method: &Method, uri: &Uri, headers: &HeaderMap) -> bool {
+    let form = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+    method == Method::POST && uri.path() == "/" && form
 }
 
 /// Checks the parameters of `AssumeRole` and makes the credentials.

@@ -199,3 +199,62 @@ async fn the_server_stops_when_told() {
         .await
         .unwrap();
 }
+
+#[tokio::test]
+async fn a_refused_upload_hears_why() {
+    let fixture = start().await;
+    let (endpoint, _stop) = fixture.serve().await;
+    let body = "x".repeat(10_000_000);
+    let length = format!("Content-Length: {}\r\n", body.len());
+    for _ in 0..5 {
+        let (status, answer) = raw(&endpoint, "PUT", &format!("/{BUCKET}/a"), &length, &body).await;
+        assert!(
+            status == 403 && answer.contains("AccessDenied"),
+            "{status} {answer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_range_nobody_understands_is_ignored() {
+    let fixture = start().await;
+    fixture.put("a", "hello").await;
+    let get = fixture
+        .client
+        .get_object()
+        .bucket(BUCKET)
+        .key("a")
+        .range("lines=1-2")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(get.content_range(), None);
+    assert_eq!(get.body.collect().await.unwrap().to_vec(), b"hello");
+}
+
+#[tokio::test]
+async fn a_stranger_is_refused_in_the_words_of_sts() {
+    let fixture = start().await;
+    let (endpoint, _stop) = fixture.serve().await;
+    let client = |key: &str, secret: &str| {
+        let config = aws_sdk_sts::Config::builder()
+            .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
+            .region(aws_sdk_s3::config::Region::new("us-east-1"))
+            .endpoint_url(&endpoint)
+            .credentials_provider(aws_sdk_s3::config::Credentials::new(
+                key, secret, None, None, "test",
+            ))
+            .http_client(aws_smithy_http_client::Builder::new().build_http());
+        aws_sdk_sts::Client::from_conf(config.build())
+    };
+    let unknown = client("AKIANOBODY", "secret")
+        .get_caller_identity()
+        .send()
+        .await;
+    assert_eq!(refusal(unknown), ("InvalidClientTokenId".to_owned(), 403));
+    let wrong = client("AKIAHOLDFAST", "wrong")
+        .get_caller_identity()
+        .send()
+        .await;
+    assert_eq!(refusal(wrong), ("SignatureDoesNotMatch".to_owned(), 403));
+}
