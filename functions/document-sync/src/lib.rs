@@ -1,6 +1,6 @@
 //! Keeps a table of documents in PostgreSQL in step with the objects of S3 buckets.
 //!
-//! [`handle`] takes whatever Lambda delivers. In reading order:
+//! [`handle()`] takes whatever Lambda delivers. In reading order:
 //!
 //! - [`envelope`]: from SQS, SNS, EventBridge or S3 itself to the S3 events inside
 //! - [`change`]: what one event says about one object, and [`sequencer`]: in which order
