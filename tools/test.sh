@@ -28,13 +28,6 @@ RUSTDOCFLAGS="-Dwarnings -Arustdoc::private_intra_doc_links" cargo doc --no-deps
 
 say 'Licences, banned crates, sources and the advisories known offline'
 cargo deny --offline --workspace check --hide-inclusion-graph licenses bans sources
-for function in functions/*/; do
-    function=$(basename "$function")
-    tree=$(cargo tree --package "$function" --edges normal --target all --prefix none)
-    if second=$(printf '%s\n' "$tree" | grep -E '^(aws-lc-(rs|sys)|native-tls|openssl(-sys)?|hyper v0)[ .]'); then
-        fail "$function would ship a second TLS stack: $second"
-    fi
-done
 
 say 'Shell scripts and Python'
 ".tools/python-lint/bin/shellcheck" --external-sources tools/*.sh .ci/run

@@ -20,7 +20,7 @@
 //!     }
 //! }
 //!
-//! let config = Config::from(Env::new([("ARTIFACT_BUCKET", "models")])).unwrap();
+//! let config = Config::read(Env::new([("ARTIFACT_BUCKET", "models")])).unwrap();
 //! assert_eq!((config.bucket.as_str(), config.max_bytes), ("models", 5_242_880));
 //! ```
 
@@ -40,7 +40,7 @@ pub trait FromEnv: Sized {
     /// # Errors
     ///
     /// [`ConfigError`] lists every variable that is missing or invalid.
-    fn from(mut env: Env) -> Result<Self, ConfigError> {
+    fn read(mut env: Env) -> Result<Self, ConfigError> {
         let settings = Self::from_env(&mut env);
         match settings {
             Some(settings) if env.problems.is_empty() => Ok(settings),
@@ -57,7 +57,7 @@ pub trait FromEnv: Sized {
 ///
 /// [`ConfigError`] lists every variable that is missing or invalid.
 pub fn load<T: FromEnv>() -> Result<T, ConfigError> {
-    T::from(Env::process())
+    T::read(Env::process())
 }
 
 /// A snapshot of environment variables and the problems found while reading them.
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn defaults_fill_what_is_missing_or_empty() {
-        let settings = Settings::from(Env::new([("BUCKET", " b "), ("LIMIT", ""), ("LABEL", " ")]));
+        let settings = Settings::read(Env::new([("BUCKET", " b "), ("LIMIT", ""), ("LABEL", " ")]));
         assert_eq!(
             settings,
             Ok(Settings {
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn every_mistake_is_reported_at_once_without_the_values() {
-        let error = Settings::from(Env::new([("LIMIT", "secret"), ("LABEL", "999")])).unwrap_err();
+        let error = Settings::read(Env::new([("LIMIT", "secret"), ("LABEL", "999")])).unwrap_err();
         insta::assert_snapshot!(
             error,
             @"invalid configuration: BUCKET is not set; LIMIT is invalid: invalid digit found in string; LABEL is invalid: number too large to fit in target type"

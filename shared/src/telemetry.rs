@@ -109,6 +109,18 @@ mod tests {
     #[test]
     fn a_line_names_its_metrics_and_carries_their_values() {
         let line = embedded_metric("sync", 1_700_000_000_123, &[Metric::count("Applied", 3)]);
-        insta::assert_snapshot!(line, @r#"{"_aws":{"CloudWatchMetrics":[{"Dimensions":[["FunctionName"]],"Metrics":[{"Name":"Applied","Unit":"Count"}],"Namespace":"Holdfast"}],"Timestamp":1700000000123},"FunctionName":"sync","Applied":3.0}"#);
+        let expected = json!({
+            "_aws": {
+                "Timestamp": 1_700_000_000_123_u64,
+                "CloudWatchMetrics": [{
+                    "Namespace": "Holdfast",
+                    "Dimensions": [["FunctionName"]],
+                    "Metrics": [{ "Name": "Applied", "Unit": "Count" }],
+                }],
+            },
+            "FunctionName": "sync",
+            "Applied": 3.0,
+        });
+        assert_eq!(line, expected);
     }
 }

@@ -31,16 +31,14 @@ mod tests {
 
     #[test]
     fn an_empty_environment_is_told_what_it_lacks() {
-        let error = <Config as FromEnv>::from(Env::default()).unwrap_err();
+        let error = Config::read(Env::default()).unwrap_err();
         insta::assert_snapshot!(error, @"invalid configuration: DATABASE_URL is not set");
     }
 
     #[test]
     fn a_wrong_url_is_refused_without_being_repeated() {
         let environment = Env::new([("DATABASE_URL", "postgresql://user:geheim@host:port/db")]);
-        let error = <Config as FromEnv>::from(environment)
-            .unwrap_err()
-            .to_string();
+        let error = Config::read(environment).unwrap_err().to_string();
         assert!(
             error.starts_with("invalid configuration: DATABASE_URL is invalid: "),
             "{error}"

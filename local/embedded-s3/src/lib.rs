@@ -9,6 +9,7 @@
 //! - `store`: [`EmbeddedS3`], what users hold; `options`, `server`, `folder` (lock, format, sweep).
 //! - `operations`: the operations of S3, on top of rows (`bucket`, `version`, `content`, `upload`,
 //!   `part`, `session`), `listing` and `completion`.
+//! - `in_memory`: the SDK's transport of [`EmbeddedS3::client`].
 //! - `intake` and `object_body`: bytes in and out, as streams; `checksum`, `integrity`, `condition`.
 //! - `database`: one writer thread that commits many requests at once, and readers. `blobs`: files.
 //! - `notification`, `event`, [`Queue`]: who is told, in which words, and how it waits for readers.
@@ -34,6 +35,7 @@ mod error;
 mod event;
 mod faults;
 mod folder;
+mod in_memory;
 mod intake;
 mod integrity;
 mod listing;

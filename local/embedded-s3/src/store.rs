@@ -16,6 +16,7 @@ use crate::clock::now_milliseconds;
 use crate::error::{Failure, StorageError};
 use crate::faults::Faults;
 use crate::folder::{Folder, OpenError};
+use crate::in_memory::InMemory;
 use crate::notification::Delivery;
 use crate::operations::Store;
 use crate::options::Options;
@@ -179,7 +180,7 @@ impl EmbeddedS3 {
     /// The in-memory transport, for SDK clients of one's own (STS, other credentials). Give them
     /// any endpoint URL.
     pub fn http_client(&self) -> impl aws_smithy_runtime_api::client::http::HttpClient + 'static {
-        s3s_aws::Client::from(self.http())
+        InMemory(self.http())
     }
 
     /// Makes a bucket where it does not exist, and switches versioning on where asked. Does nothing
