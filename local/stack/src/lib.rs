@@ -1,1 +1,26 @@
-//! stack.
+//! Everything of Holdfast on this machine, in one process: S3 and STS, PostgreSQL, the functions, and what
+//! connects them. It is how people try Holdfast, develop on it, and run it on a single host.
+//!
+//! # Layout, in reading order
+//!
+//! - [`Config`]: ports, folder and credentials, from the environment.
+//! - [`Stack`]: the start, the wait and the stop of everything.
+//! - `folder`: the data folder: its lock, its credentials, its `env` file.
+//! - `database`: PostgreSQL, ours or the user's. `store`: the embedded S3, its buckets and its port.
+//! - `buckets`: those the user makes are watched as well.
+//! - `poller`: from the queue of S3's events to document-sync, as AWS Lambda does it.
+//! - `welcome`: what is printed when all of it runs.
+
+mod buckets;
+mod config;
+mod database;
+mod error;
+mod folder;
+mod poller;
+mod stack;
+mod store;
+mod welcome;
+
+pub use config::Config;
+pub use error::Error;
+pub use stack::Stack;

@@ -1,0 +1,110 @@
+//! What the stack is told by its environment.
+
+use std::{fmt, path::PathBuf, str::FromStr};
+
+use document_sync::database_url::{DatabaseUrl, DatabaseUrlError};
+use embedded_s3::Credentials;
+use shared::config::{Env, FromEnv};
+
+/// The stack's settings.
+#[derive(Debug)]
+pub struct Config {
+    /// `HOLDFAST_DATA`: everything that survives a restart; `.holdfast` in the working directory by default.
+    pub folder: PathBuf,
+    /// `HOLDFAST_S3_PORT`: S3 and STS on 127.0.0.1.
+    pub s3_port: u16,
+    /// `HOLDFAST_POSTGRES_PORT`: the private PostgreSQL on 127.0.0.1.
+    pub postgres_port: u16,
+    /// `DATABASE_URL`: a database of the user's instead of the private one.
+    pub database: Option<GivenDatabase>,
+    /// `HOLDFAST_ACCESS_KEY_ID` and `HOLDFAST_SECRET_ACCESS_KEY`, instead of those of the data folder.
+    pub credentials: Option<Credentials>,
+}
+
+impl FromEnv for Config {
+    fn from_env(env: &mut Env) -> Option<Self> {
+        let folder = env.or("HOLDFAST_DATA", PathBuf::from(".holdfast"));
+        let s3_port = env.or("HOLDFAST_S3_PORT", 9001);
+        let postgres_port = env.or("HOLDFAST_POSTGRES_PORT", 9005);
+        let database = env.optional("DATABASE_URL");
+        let access_key_id: Option<Option<String>> = env.optional("HOLDFAST_ACCESS_KEY_ID");
+        // One without the other is a mistake: the one that is missing is then required.
+        let secret_access_key = match &access_key_id {
+            Some(Some(_)) => env.required("HOLDFAST_SECRET_ACCESS_KEY").map(Some),
+            _ => env.optional::<String>("HOLDFAST_SECRET_ACCESS_KEY"),
+        };
+        let access_key_id = match &secret_access_key {
+            Some(Some(_)) => env.required("HOLDFAST_ACCESS_KEY_ID").map(Some),
+            _ => access_key_id,
+        };
+        Some(Self {
+            folder: folder?,
+            s3_port: s3_port?,
+            postgres_port: postgres_port?,
+            database: database?,
+            credentials: access_key_id?.zip(secret_access_key?).map(
+                |(access_key_id, secret_access_key)| Credentials {
+                    access_key_id,
+                    secret_access_key,
+                },
+            ),
+        })
+    }
+}
+
+/// A database URL, understood, and as the user wrote it.
+#[derive(Clone)]
+pub struct GivenDatabase {
+    pub(crate) text: String,
+    pub(crate) url: DatabaseUrl,
+}
+
+impl FromStr for GivenDatabase {
+    type Err = DatabaseUrlError;
+
+    fn from_str(text: &str) -> Result<Self, DatabaseUrlError> {
+        Ok(Self {
+            text: text.to_owned(),
+            url: text.parse()?,
+        })
+    }
+}
+
+impl fmt::Debug for GivenDatabase {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("GivenDatabase(..)") // it holds a password
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_environment_is_enough() {
+        let config = Config::read(Env::default()).unwrap();
+        assert_eq!(config.folder, PathBuf::from(".holdfast"));
+        assert_eq!((config.s3_port, config.postgres_port), (9001, 9005));
+        assert!(config.database.is_none() && config.credentials.is_none());
+    }
+
+    #[test]
+    fn all_mistakes_come_in_one_message() {
+        let variables = [
+            ("HOLDFAST_S3_PORT", "http"),
+            ("HOLDFAST_POSTGRES_PORT", "99999"),
+            ("DATABASE_URL", "postgresql://user:geheim@host:port/db"),
+            ("HOLDFAST_ACCESS_KEY_ID", "key"),
+        ];
+        let error = Config::read(Env::new(variables)).unwrap_err().to_string();
+        insta::assert_snapshot!(error, @"invalid configuration: HOLDFAST_S3_PORT is invalid: invalid digit found in string; HOLDFAST_POSTGRES_PORT is invalid: number too large to fit in target type; DATABASE_URL is invalid: not a PostgreSQL connection URL: invalid value for option `port`; HOLDFAST_SECRET_ACCESS_KEY is not set");
+        assert!(!error.contains("geheim"));
+    }
+
+    #[test]
+    fn a_secret_without_its_key_is_a_mistake() {
+        let environment = Env::new([("HOLDFAST_SECRET_ACCESS_KEY", "geheim")]);
+        let error = Config::read(environment).unwrap_err();
+        insta::assert_snapshot!(error, @"invalid configuration: HOLDFAST_ACCESS_KEY_ID is not set");
+    }
+}

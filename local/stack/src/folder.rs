@@ -1,0 +1,197 @@
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use embedded_s3::Credentials;
+
+use crate::Error;
+
+/// The data folder, held by this process alone.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    /// Opens the folder, or makes it. Others may pass through it, because PostgreSQL's user has to, but not
+    /// look into it.
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        let path = std::path::absolute(path).map_err(Error::io("resolve", path))?;
+        match DirBuilder::new().recursive(true).mode(0o711).create(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made.map_err(Error::io("make", &path))?,
+        }
+        let file = path.join("lock");
+        let lock = File::create(&file).map_err(Error::io("open", &file))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path, _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(Error::InUse { folder: path }),
+            Err(TryLockError::Error(source)) => Err(Error::io("lock", file)(source)),
+        }
+    }
+
+    /// The absolute path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder's own credentials, made at the first start, in the format that AWS tools read.
+    pub(crate) fn credentials(&self) -> Result<Credentials, Error> {
+        let file = self.path.join("credentials");
+        match fs::read_to_string(&file) {
+            Ok(text) => parse(&text).ok_or(Error::Credentials { file }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let credentials = generate().map_err(Error::io("draw random bytes for", &file))?;
+                let Credentials {
+                    access_key_id,
+                    secret_access_key,
+                } = &credentials;
+                let text = format!(
+                    "[default]\naws_access_key_id = {access_key_id}\naws_secret_access_key = {secret_access_key}\n"
+                );
+                write_secret(&file, &text)?;
+                Ok(credentials)
+            }
+            Err(error) => Err(Error::io("read", file)(error)),
+        }
+    }
+
+    /// Writes the file that a shell sources to reach everything.
+    pub(crate) fn write_env(&self, variables: &[(&str, &str)]) -> Result<PathBuf, Error> {
+        let file = self.path.join("env");
+        let exports = variables
+            .iter()
+            .map(|(name, value)| format!("export {name}={}", quote(value)));
+        let text = exports.collect::<Vec<_>>().join("\n") + "\n";
+        write_secret(&file, &text)?;
+        Ok(file)
+    }
+}
+
+/// A word for a shell, whatever it holds.
+pub(crate) fn quote(word: &str) -> String {
+    let plain =
+        |character: char| character.is_ascii_alphanumeric() || "-_./:=@,%+".contains(character);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// Writes a file that only its owner reads, whole or not at all.
+fn write_secret(file: &Path, text: &str) -> Result<(), Error> {
+    let unfinished = file.with_extension("new");
+    let write = || {
+        let mut open = OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&unfinished)?;
+        open.set_permissions(fs::Permissions::from_mode(0o600))?;
+        open.write_all(text.as_bytes())?;
+        open.sync_all()?;
+        fs::rename(&unfinished, file)
+    };
+    write().map_err(Error::io("write", file))
+}
+
+fn parse(text: &str) -> Option<Credentials> {
+    let value = |name: &str| {
+        text.lines().find_map(|line| {
+            let (key, value) = line.split_once('=')?;
+            (key.trim() == name && !value.trim().is_empty()).then(|| value.trim().to_owned())
+        })
+    };
+    Some(Credentials {
+        access_key_id: value("aws_access_key_id")?,
+        secret_access_key: value("aws_secret_access_key")?,
+    })
+}
+
+/// 60 random bits that name the key, and 160 that are its secret.
+fn generate() -> io::Result<Credentials> {
+    const LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).map_err(io::Error::from)?;
+    let (name, secret) = random.split_at(12);
+    let letters = name
+        .iter()
+        .filter_map(|byte| LETTERS.get(usize::from(byte % 32)))
+        .map(|letter| char::from(*letter));
+    Ok(Credentials {
+        access_key_id: format!("HOLDFAST{}", letters.collect::<String>()),
+        secret_access_key: hex::encode(secret),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_made_once_and_read_by_their_owner_alone() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = Folder::open(&parent.path().join("a/b")).unwrap();
+        let made = folder.credentials().unwrap();
+        let read = folder.credentials().unwrap();
+        assert_eq!(made.access_key_id, read.access_key_id);
+        assert_eq!(made.secret_access_key, read.secret_access_key);
+        assert_eq!(
+            (made.access_key_id.len(), made.secret_access_key.len()),
+            (20, 40)
+        );
+        let permissions = fs::metadata(folder.path().join("credentials"))
+            .unwrap()
+            .permissions();
+        assert_eq!(permissions.mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_damaged_credentials_file_is_named() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = Folder::open(parent.path()).unwrap();
+        fs::write(
+            parent.path().join("credentials"),
+            "[default]\naws_access_key_id =\n",
+        )
+        .unwrap();
+        assert!(matches!(
+            folder.credentials().unwrap_err(),
+            Error::Credentials { .. }
+        ));
+    }
+
+    #[test]
+    fn a_folder_is_opened_once_at_a_time() {
+        let parent = tempfile::tempdir().unwrap();
+        let first = Folder::open(parent.path()).unwrap();
+        assert!(matches!(
+            Folder::open(parent.path()).unwrap_err(),
+            Error::InUse { .. }
+        ));
+        drop(first);
+        Folder::open(parent.path()).unwrap();
+    }
+
+    #[test]
+    fn a_shell_reads_what_was_quoted() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = Folder::open(parent.path()).unwrap();
+        let value = "it's $HOME `id` \"x\" & ü; \\";
+        let file = folder.write_env(&[("VALUE", value)]).unwrap();
+        let script = format!(
+            ". {} && printf %s \"$VALUE\"",
+            quote(&file.display().to_string())
+        );
+        let output = std::process::Command::new("sh")
+            .args(["-c", &script])
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), value);
+    }
+}

@@ -1,0 +1,145 @@
+use std::sync::Arc;
+
+use document_sync::Documents;
+use embedded_s3::Credentials;
+use shared::{s3::S3, telemetry::chain};
+use tokio::{sync::watch, task::JoinHandle};
+
+use crate::{
+    Config, Error,
+    buckets::Buckets,
+    database::Database,
+    folder::Folder,
+    poller::Poller,
+    store::{self, REGION, Store},
+    welcome::{Client, Welcome, is_on_path},
+};
+
+/// Everything, running. Dropping it without [`Stack::stop`] stops PostgreSQL as well, but cuts off requests.
+#[derive(Debug)]
+pub struct Stack {
+    welcome: String,
+    store: Store,
+    workers: Vec<JoinHandle<()>>,
+    stop_workers: watch::Sender<bool>,
+    // PostgreSQL ends before the folder is given free.
+    database: Database,
+    _folder: Folder,
+}
+
+impl Stack {
+    /// Starts everything, in the order in which failures are cheap.
+    ///
+    /// # Errors
+    ///
+    /// One line for the user, with what to do. Nothing is left running.
+    pub async fn start(config: Config) -> Result<Self, Error> {
+        let folder = Folder::open(&config.folder)?;
+        let credentials = match &config.credentials {
+            Some(given) => given.clone(),
+            None => folder.credentials()?,
+        };
+        let listener = store::listen(config.s3_port).await?;
+        let database = Database::start(&config, &folder).await?;
+        let store = Store::start(folder.path(), credentials.clone(), listener).await?;
+
+        let documents = Arc::new(Documents::new(database.url.clone()));
+        if let Err(error) = documents.prepare().await {
+            tracing::warn!(error = %chain(&error), "starting without a database connection");
+        }
+        let poller = Poller {
+            queue: store.queue(),
+            s3: S3::with_client(store.s3.client()),
+            documents,
+        };
+        let (stop_workers, stop) = watch::channel(false);
+        let buckets = Buckets::new(store.s3.clone());
+        let workers = vec![
+            tokio::spawn(buckets.run(stop.clone())),
+            tokio::spawn(poller.run(stop)),
+        ];
+
+        let welcome = welcome(&folder, &store, &database, &credentials)?;
+        Ok(Self {
+            welcome,
+            store,
+            workers,
+            stop_workers,
+            database,
+            _folder: folder,
+        })
+    }
+
+    /// What to tell the user: addresses, credentials, and lines to try.
+    pub fn welcome(&self) -> &str {
+        &self.welcome
+    }
+
+    /// Runs until `signal`, and starts PostgreSQL again if it ends by itself. Then call [`Stack::stop`].
+    ///
+    /// # Errors
+    ///
+    /// The S3 server ended, so there is nothing left to run.
+    pub async fn run_until(mut self, signal: impl Future<Output = ()>) -> Result<Self, Error> {
+        let ended = tokio::select! {
+            () = signal => None,
+            () = self.database.look_after() => None,
+            error = self.store.ended() => Some(error),
+        };
+        match ended {
+            None => Ok(self),
+            Some(error) => {
+                self.database.stop().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Stops everything in order: requests and batches in hand are finished, for a few seconds.
+    pub async fn stop(self) {
+        let s3 = self.store.stop_serving().await;
+        self.stop_workers.send_replace(true);
+        for worker in self.workers {
+            if let Err(error) = worker.await {
+                tracing::error!(%error, "a worker failed");
+            }
+        }
+        s3.close().await;
+        self.database.stop().await;
+    }
+}
+
+fn welcome(
+    folder: &Folder,
+    store: &Store,
+    database: &Database,
+    credentials: &Credentials,
+) -> Result<String, Error> {
+    let endpoint = format!("http://{}", store.address);
+    let env = folder.write_env(&[
+        ("AWS_ACCESS_KEY_ID", &credentials.access_key_id),
+        ("AWS_SECRET_ACCESS_KEY", &credentials.secret_access_key),
+        ("AWS_DEFAULT_REGION", REGION),
+        ("AWS_ENDPOINT_URL", &endpoint),
+        ("DATABASE_URL", &database.text),
+    ])?;
+    let psql = match database.psql() {
+        Some(psql) if !is_on_path("psql") => psql.display().to_string(),
+        _ => "psql".to_owned(),
+    };
+    Ok(Welcome {
+        endpoint: &endpoint,
+        credentials,
+        database_url: &database.text,
+        folder: folder.path(),
+        postgres_folder: database.folder(),
+        env: &env,
+        psql: &psql,
+        client: if is_on_path("aws") {
+            Client::Aws
+        } else {
+            Client::Curl
+        },
+    }
+    .to_string())
+}
