@@ -1,5 +1,6 @@
 //! One batch: at most one state per object, with S3 asked where the events leave it open.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::change::{Change, Content, Kind, Location};
+use crate::change::{Change, Content, Kind};
 use crate::documents::{self, Documents, State};
 use crate::sequencer::Sequencer;
 
@@ -43,7 +44,8 @@ pub(crate) struct Resolved {
 /// The changes of a batch by object.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    groups: BTreeMap<Location, Group>,
+    /// By the objects' digests.
+    groups: BTreeMap<Uuid, Group>,
     changes: usize,
 }
 
@@ -52,19 +54,16 @@ impl Batch {
     pub(crate) fn add(&mut self, change: Change, message: usize) {
         self.changes += 1;
         let unordered = change.sequencer.is_none();
-        match self.groups.get_mut(&change.location) {
-            None => {
-                let location = change.location.clone();
-                self.groups.insert(
-                    location,
-                    Group {
-                        change,
-                        unordered,
-                        messages: vec![message],
-                    },
-                );
+        match self.groups.entry(change.location.digest()) {
+            Entry::Vacant(entry) => {
+                entry.insert(Group {
+                    change,
+                    unordered,
+                    messages: vec![message],
+                });
             }
-            Some(group) => {
+            Entry::Occupied(entry) => {
+                let group = entry.into_mut();
                 group.unordered |= unordered;
                 group.messages.push(message);
                 if change.sequencer > group.change.sequencer {
@@ -90,7 +89,7 @@ impl Batch {
             .groups
             .iter()
             .filter(|(_, group)| group.is_doubtful())
-            .map(|(location, _)| location.digest())
+            .map(|(object, _)| *object)
             .collect();
         let known = if doubtful.is_empty() {
             HashMap::new()
@@ -104,21 +103,11 @@ impl Batch {
             ..Resolved::default()
         };
         let mut questions = Vec::new();
-        for (location, group) in self.groups {
-            let known = if group.is_doubtful() {
-                known.get(&location.digest()).copied()
-            } else {
-                None
-            };
-            match group.judge(known) {
+        for (object, group) in self.groups {
+            match judge(group.change, group.unordered, known.get(&object).copied()) {
                 Verdict::Stale => resolved.stale += 1,
-                Verdict::Is(state) => {
-                    resolved.states.push(state);
-                    resolved.messages.push(group.messages);
-                }
-                Verdict::Ask(sequencer) => {
-                    questions.push((location, sequencer, group.change.time, group.messages));
-                }
+                Verdict::Is(state) => resolved.add(state, group.messages),
+                Verdict::Ask(state) => questions.push((state, group.messages)),
             }
         }
         if !questions.is_empty() {
@@ -128,92 +117,87 @@ impl Batch {
     }
 }
 
-enum Verdict {
-    Stale,
-    Is(State),
-    /// S3 has to tell what is there; its answer is entered under this sequencer.
-    Ask(Sequencer),
-}
-
 impl Group {
     /// Whether the ledger is needed to judge it.
     fn is_doubtful(&self) -> bool {
         self.unordered || matches!(self.change.kind, Kind::Unknown | Kind::Expired)
     }
+}
 
-    /// Decides with the sequencer that the ledger has for the object.
-    ///
-    /// S3's answer is at least as new as every event delivered, so entering it under the event's own sequencer never
-    /// hides a later event, and entering it just after what is known is right for an event without one.
-    fn judge(&self, known: Option<Sequencer>) -> Verdict {
-        let known = known.unwrap_or(Sequencer::ZERO);
-        let sequencer = match self.change.sequencer {
-            Some(sequencer) if !self.unordered => sequencer,
-            newest => {
-                return Verdict::Ask(newest.unwrap_or(Sequencer::ZERO).max(known.successor()));
-            }
-        };
-        let state = |content| State {
-            location: self.change.location.clone(),
-            sequencer,
-            time: self.change.time,
-            content,
-        };
-        match &self.change.kind {
-            Kind::Put(content) => Verdict::Is(state(Some(content.clone()))),
-            Kind::Removed => Verdict::Is(state(None)),
-            Kind::Unknown | Kind::Expired if sequencer == known => Verdict::Stale,
-            Kind::Expired if sequencer > known => Verdict::Is(state(None)),
-            Kind::Expired => Verdict::Ask(known.successor()),
-            Kind::Unknown if sequencer > known => Verdict::Ask(sequencer),
-            Kind::Unknown => Verdict::Stale,
-        }
+impl Resolved {
+    fn add(&mut self, state: State, messages: Vec<usize>) {
+        self.states.push(state);
+        self.messages.push(messages);
     }
 }
 
-/// An object, the sequencer for the answer, the time of the event, and the messages that wait for the answer.
-type Question = (Location, Sequencer, OffsetDateTime, Vec<usize>);
+enum Verdict {
+    Stale,
+    Is(State),
+    /// S3 has to tell what is there; the rest of the state is right.
+    Ask(State),
+}
+
+/// Decides with the sequencer that the ledger has for the object.
+///
+/// S3's answer is at least as new as every event delivered, so entering it under the event's own sequencer never
+/// hides a later event, and entering it just after what is known is right for an event without one.
+fn judge(change: Change, unordered: bool, known: Option<Sequencer>) -> Verdict {
+    let known = known.unwrap_or(Sequencer::ZERO);
+    let newest = change.sequencer.unwrap_or(Sequencer::ZERO);
+    let (location, time) = (change.location, change.time);
+    let state = |sequencer, content| State {
+        location,
+        sequencer,
+        time,
+        content,
+    };
+    if unordered {
+        return Verdict::Ask(state(newest.max(known.successor()), None));
+    }
+    match change.kind {
+        Kind::Put(content) => Verdict::Is(state(newest, Some(content))),
+        Kind::Removed => Verdict::Is(state(newest, None)),
+        Kind::Expired | Kind::Unknown if newest == known => Verdict::Stale,
+        Kind::Expired if newest > known => Verdict::Is(state(newest, None)),
+        Kind::Expired => Verdict::Ask(state(known.successor(), None)),
+        Kind::Unknown if newest > known => Verdict::Ask(state(newest, None)),
+        Kind::Unknown => Verdict::Stale,
+    }
+}
+
+/// A state whose content only S3 knows, and the messages that wait for it.
+type Question = (State, Vec<usize>);
 
 async fn ask(s3: &S3, questions: Vec<Question>, deadline: Instant, resolved: &mut Resolved) {
     let mut first_error = None;
     let mut answers = stream::iter(questions)
-        .map(|(location, sequencer, time, messages)| async move {
-            let bucket = s3.bucket(location.bucket());
+        .map(|(state, messages)| async move {
+            let bucket = s3.bucket(state.location.bucket());
             // Past the deadline nothing more is asked, so that what is known can still be applied.
-            let answer = tokio::time::timeout_at(deadline, bucket.head(location.key())).await;
-            (location, sequencer, time, messages, answer)
+            let answer = tokio::time::timeout_at(deadline, bucket.head(state.location.key())).await;
+            (state, messages, answer)
         })
         .buffer_unordered(CONCURRENT_QUESTIONS);
-    while let Some((location, sequencer, time, messages, answer)) = answers.next().await {
-        let (time, content) = match answer {
-            Ok(Ok(head)) if location.is_folder_marker(head.size) => (time, None),
+    while let Some((mut state, messages, answer)) = answers.next().await {
+        match answer {
             Ok(Ok(head)) => {
-                let modified = head
-                    .last_modified
-                    .and_then(|at| OffsetDateTime::from_unix_timestamp(at.secs()).ok());
-                (
-                    modified.unwrap_or(time),
-                    Some(Content::new(head.etag, head.size, head.version_id)),
-                )
+                if !state.location.is_folder_marker(head.size) {
+                    let modified = head
+                        .last_modified
+                        .map(|at| OffsetDateTime::from_unix_timestamp(at.secs()));
+                    state.time = modified.and_then(Result::ok).unwrap_or(state.time);
+                    state.content = Some(Content::new(head.etag, head.size, head.version_id));
+                }
+                resolved.add(state, messages);
             }
-            Ok(Err(s3::Error::NotFound)) => (time, None),
+            Ok(Err(s3::Error::NotFound)) => resolved.add(state, messages),
             Ok(Err(error)) => {
                 resolved.unanswered.extend(messages);
                 first_error.get_or_insert(error);
-                continue;
             }
-            Err(_elapsed) => {
-                resolved.unanswered.extend(messages);
-                continue;
-            }
-        };
-        resolved.states.push(State {
-            location,
-            sequencer,
-            time,
-            content,
-        });
-        resolved.messages.push(messages);
+            Err(_elapsed) => resolved.unanswered.extend(messages),
+        }
     }
     if !resolved.unanswered.is_empty() {
         tracing::warn!(

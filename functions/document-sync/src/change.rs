@@ -13,10 +13,11 @@ const MAX_KEY_BYTES: usize = 1024;
 const MAX_BUCKET_BYTES: usize = 255;
 
 /// An object's place: the order of changes holds within one of these.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
     bucket: String,
     key: String,
+    digest: Uuid,
 }
 
 impl Location {
@@ -35,7 +36,12 @@ impl Location {
         if key.contains('\0') {
             return Err(LocationError::Nul);
         }
-        Ok(Self { bucket, key })
+        let digest = digest(&bucket, &key);
+        Ok(Self {
+            bucket,
+            key,
+            digest,
+        })
     }
 
     /// The object of a key as classic notifications carry it: form-urlencoded, `+` for a space.
@@ -67,16 +73,7 @@ impl Location {
     /// A bucket's name has no slash, so no two objects share the text; that two share 128 bits of its digest is
     /// beyond accident, and who finds such a pair at will can only confuse two objects of his own.
     pub fn digest(&self) -> Uuid {
-        let digest = Sha256::new()
-            .chain_update(&self.bucket)
-            .chain_update("/")
-            .chain_update(&self.key)
-            .finalize();
-        let mut half = [0; 16];
-        half.iter_mut()
-            .zip(digest)
-            .for_each(|(half, byte)| *half = byte);
-        Uuid::from_bytes(half)
+        self.digest
     }
 
     /// `s3://bucket/key`, the key not encoded: the form in which pgai and others read it.
@@ -96,6 +93,19 @@ impl Location {
     pub fn is_folder_marker(&self, size: Option<i64>) -> bool {
         self.key.ends_with('/') && size == Some(0)
     }
+}
+
+fn digest(bucket: &str, key: &str) -> Uuid {
+    let digest = Sha256::new()
+        .chain_update(bucket)
+        .chain_update("/")
+        .chain_update(key)
+        .finalize();
+    let mut half = [0; 16];
+    half.iter_mut()
+        .zip(digest)
+        .for_each(|(half, byte)| *half = byte);
+    Uuid::from_bytes(half)
 }
 
 /// Why a bucket and a key name no object.

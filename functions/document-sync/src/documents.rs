@@ -498,7 +498,7 @@ impl<'a> Rows<'a> {
     fn of(states: &[&'a State]) -> Self {
         // Neighbours in the index over the URIs are written together.
         let mut states = states.to_vec();
-        states.sort_unstable_by_key(|state| &state.location);
+        states.sort_unstable_by_key(|state| (state.location.bucket(), state.location.key()));
         Self {
             uris: states.iter().map(|state| state.location.uri()).collect(),
             titles: states.iter().map(|state| state.location.title()).collect(),

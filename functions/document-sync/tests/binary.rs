@@ -1,7 +1,7 @@
 //! The function as it is deployed: the executable, over the Lambda Runtime API.
 #![expect(
     clippy::expect_used,
-    clippy::panic,
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "helpers of tests stop at what they do not expect"
 )]

@@ -250,7 +250,7 @@ impl World {
                     .await;
             }
             Step::Multipart { key, content } => {
-                self.upload_in_parts(bucket, name(key), content).await
+                self.upload_in_parts(bucket, name(key), content).await;
             }
             Step::Delete { key } => {
                 s3.delete_object()
@@ -450,7 +450,7 @@ fn name(key: usize) -> &'static str {
 }
 
 fn percent_encode(key: &str) -> String {
-    key.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
 /// Takes everything out of the queue.
