@@ -1,6 +1,7 @@
 //! Whatever happens to a bucket, in whatever order its events arrive: once they all have, the table equals the bucket.
 #![expect(
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "helpers of tests stop at what they do not expect"
 )]
