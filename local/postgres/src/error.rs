@@ -36,7 +36,7 @@ pub enum Error {
     },
 
     /// The file system is full.
-    #[error("no space left on the disk of {}: PostgreSQL needs about 100 MB to start", folder.display())]
+    #[error("no space left on the disk of {}: a new database needs 100 MB", folder.display())]
     NoSpace {
         /// The cluster's folder.
         folder: PathBuf,

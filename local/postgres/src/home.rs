@@ -10,6 +10,9 @@ use tempfile::TempDir;
 
 use crate::{Error, Programs, account::Account, cluster::SUPERUSER, log::Log, server::as_server};
 
+/// What a new cluster and its first steps take: 40 MB of catalogs, 16 MB for each segment of the log.
+const NEW_CLUSTER: u64 = 100 * 1024 * 1024;
+
 /// The folder of a cluster: `data/` (the server's), `postgres.log`, and what its kind adds.
 #[derive(Debug)]
 pub(crate) enum Home {
@@ -74,6 +77,8 @@ impl Home {
         if self.path().join("data").exists() {
             return Ok(());
         }
+        // Looked for beforehand, because a full disk has no room for a log that says so.
+        check_space(self.path(), NEW_CLUSTER)?;
         let password = format!("--pwfile={}", self.password_file().display());
         self.initialise(
             programs,
@@ -132,6 +137,18 @@ impl Home {
     }
 }
 
+/// Refuses a folder whose file system has less than `needed` bytes for us.
+fn check_space(folder: &Path, needed: u64) -> Result<(), Error> {
+    let system =
+        rustix::fs::statvfs(folder).map_err(|error| Error::io("look at", folder)(error.into()))?;
+    if system.f_bavail.saturating_mul(system.f_frsize) < needed {
+        return Err(Error::NoSpace {
+            folder: folder.to_owned(),
+        });
+    }
+    Ok(())
+}
+
 /// The major version that wrote the data in a cluster's folder, such as `15`; `None` without data.
 pub(crate) fn data_version(folder: &Path) -> Option<String> {
     let version = fs::read_to_string(folder.join("data/PG_VERSION")).ok()?;
@@ -167,4 +184,17 @@ fn password(folder: &Path, account: &Account) -> Result<String, Error> {
     write().map_err(Error::io("write", &file))?;
     account.give(&file)?;
     Ok(password)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_is_too_small_is_refused_before_anything_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        check_space(folder.path(), 1).unwrap();
+        let error = check_space(folder.path(), u64::MAX).unwrap_err();
+        assert!(matches!(error, Error::NoSpace { .. }), "{error}");
+    }
 }

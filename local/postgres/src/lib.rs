@@ -5,13 +5,13 @@
 //!
 //! # Layout
 //!
-//! - [`cluster`]: the public type: start, stop, kill, databases and their URLs.
-//! - [`home`]: the folder of a cluster, temporary or persistent, and `initdb`.
-//! - [`programs`]: finding the server programs, which most distributions keep out of `PATH`.
-//! - [`account`]: whom the server runs as, since PostgreSQL refuses root.
-//! - [`server`]: one running postmaster, its log and its end.
-//! - [`guardian`]: ends the postmaster when this process is killed and cannot do so itself.
-//! - [`leftover`]: a postmaster that survived even that.
+//! - `cluster`: the public type: start, stop, kill, databases and their URLs.
+//! - `home`: the folder of a cluster, temporary or persistent, and `initdb`.
+//! - `programs`: finding the server programs, which most distributions keep out of `PATH`.
+//! - `account`: whom the server runs as, since PostgreSQL refuses root.
+//! - `server`: one running postmaster, its log and its end.
+//! - `guardian`: ends the postmaster when this process is killed and cannot do so itself.
+//! - `leftover`: a postmaster that survived even that.
 
 mod account;
 mod cluster;
