@@ -27,7 +27,7 @@ at_least() {
 
 # ---- what is asked for: `need WHAT ...` -------------------------------------------------------------
 
-# Each WHAT is one of: rust c-compiler postgresql python. All that is missing is installed in one go.
+# Each WHAT is one of: rust c-compiler postgresql python ps. All that is missing is installed in one go.
 need() {
     missing=''
     for what in "$@"; do
@@ -36,6 +36,7 @@ need() {
             c-compiler) has cc || missing="$missing c-compiler" ;;
             postgresql) find_postgresql || missing="$missing postgresql" ;;
             python) find_python || missing="$missing python" ;;
+            ps) has ps || missing="$missing ps" ;;
             *) fail "tools/machine.sh does not know how to provide $what" ;;
         esac
     done
@@ -94,6 +95,7 @@ install_packages() {
             c-compiler) has cc ;;
             postgresql) find_postgresql ;;
             python) find_python ;;
+            ps) has ps ;;
         esac || fail "$what is still missing after its installation"
     done
 }
@@ -105,6 +107,7 @@ install_with_apt() {
             c-compiler) packages="$packages build-essential" ;;
             postgresql) packages="$packages postgresql" ;;
             python) packages="$packages python3-venv" ;;
+            ps) packages="$packages procps" ;;
         esac
     done
     if [ "$(id -u)" -eq 0 ]; then
@@ -141,6 +144,7 @@ install_with_homebrew() {
             c-compiler) fail 'a C compiler is missing: run xcode-select --install, then this again' ;;
             postgresql) formula=postgresql@17 ;;
             python) formula=python@3.13 ;;
+            ps) fail 'ps is missing, which macOS always has: see to the PATH' ;;
         esac
         say "This machine lacks $what. Installing with Homebrew: $formula"
         brew install "$formula"

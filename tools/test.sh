@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 # shellcheck source=tools/machine.sh
 . tools/machine.sh
 
-need rust c-compiler postgresql python
+need rust c-compiler postgresql python ps
 cargo_tool nextest 0.9.143 --no-default-features --features default-no-update
 cargo_tool deny 0.20.2
 python_tools lint
