@@ -1,0 +1,11 @@
+//! The least a Lambda function in Rust can be: it asks for events and answers null. The floor of `make bench`.
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde_json::Value;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    lambda_runtime::run(service_fn(async |_: LambdaEvent<Value>| {
+        Ok::<_, Error>(Value::Null)
+    }))
+    .await
+}

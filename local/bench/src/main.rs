@@ -1,0 +1,65 @@
+//! `make bench`: what Holdfast costs, against floors measured in the same run.
+//!
+//! A figure alone tells of the machine; its ratio to a floor tells of the program. So each is measured in
+//! turn with the least that could do the same work, and the medians are printed beside the targets.
+//!
+//! - `sync`: rows per second of document-sync, against one bare statement. `batch` makes the events.
+//! - `lambda`: start-up, memory, CPU and size of the executable that is deployed, against `idle-function`.
+//!   `process` reads what the kernel counted, `tls` puts the store behind HTTPS.
+//! - `store`: the embedded S3 over TCP, against the network and the disk. `server` runs it, `connection`
+//!   asks it.
+//!
+//! The executables lie beside this one, built by `tools/bench.sh`.
+#![expect(
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a benchmark prints its figures, and stops at its own mistakes"
+)]
+
+mod batch;
+mod connection;
+mod figures;
+mod lambda;
+mod machine;
+mod process;
+mod server;
+mod store;
+mod sync;
+mod tls;
+
+use std::time::Duration;
+
+/// A benchmark that cannot measure says why and stops.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// All of it takes two to three minutes; on a machine where it takes this long, something hangs.
+const LIMIT: Duration = Duration::from_mins(10);
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    tokio::select! {
+        outcome = tokio::time::timeout(LIMIT, measure()) => outcome?,
+        // Leaving by this way, and not by the signal, removes the folder and ends the servers.
+        interrupt = tokio::signal::ctrl_c() => {
+            interrupt?;
+            Err("interrupted".into())
+        }
+    }
+}
+
+async fn measure() -> Result<(), Failure> {
+    let folder = machine::folder()?;
+    println!(
+        "{}; load average at the start: {}\n",
+        machine::description(folder.path()),
+        machine::load_average()
+    );
+    sync::run(folder.path()).await?;
+    lambda::run(folder.path()).await?;
+    store::run(folder.path()).await?;
+    println!(
+        "\nload average at the end, the bench's own work included: {}",
+        machine::load_average()
+    );
+    Ok(())
+}
