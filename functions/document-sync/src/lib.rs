@@ -10,6 +10,7 @@
 
 mod batch;
 mod connection;
+mod deadline;
 mod handle;
 mod schema;
 
@@ -21,6 +22,7 @@ pub mod envelope;
 pub mod sequencer;
 
 pub use config::Config;
+pub use deadline::time_left;
 pub use documents::Documents;
 pub use envelope::Payload;
 pub use handle::{Answer, NotApplied, Report, handle};

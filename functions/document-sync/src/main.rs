@@ -1,14 +1,11 @@
 //! Starts document-sync on Lambda.
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
-use document_sync::{Config, Documents, Payload, handle};
-use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
+use document_sync::{Config, Documents, Payload, handle, time_left};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
 use shared::telemetry::{self, chain};
 use shared::{config, s3::S3};
 use tokio::time::Instant;
-
-/// What is left of an invocation's time for sending the answer.
-const RESERVE: Duration = Duration::from_secs(1);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -25,15 +22,10 @@ async fn main() -> Result<(), Error> {
         );
     }
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Payload>| {
-        handle(s3, documents, event.payload, deadline(&event.context))
+        let deadline = Instant::now() + time_left(event.context.deadline, SystemTime::now());
+        handle(s3, documents, event.payload, deadline)
             .await
             .map_err(Error::from)
     }))
     .await
-}
-
-fn deadline(context: &Context) -> Instant {
-    let end = UNIX_EPOCH + Duration::from_millis(context.deadline);
-    let left = end.duration_since(SystemTime::now()).unwrap_or_default();
-    Instant::now() + left.saturating_sub(RESERVE)
 }
