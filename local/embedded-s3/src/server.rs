@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::time::Duration;
 
-use http::header;
+use http::{HeaderValue, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -99,6 +99,11 @@ async fn answer(
     if !response.status().is_success() {
         if !asks_first {
             rest.drain().await;
+        } else if rest.is_left() {
+            // The connection is closed because its next bytes would be ambiguous. A client that is not told puts
+            // it back into its pool, and its next request may meet the end of it.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
         }
         if for_sts {
             response = in_the_form_of_sts(response, &id).await;

@@ -49,6 +49,14 @@ impl UnreadBody {
 }
 
 impl Rest {
+    /// Whether the body was dropped before its end.
+    pub(crate) fn is_left(&self) -> bool {
+        self.slot
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some()
+    }
+
     /// Reads and throws away what is left.
     pub(crate) async fn drain(self) {
         let left = self

@@ -258,3 +258,22 @@ async fn a_stranger_is_refused_in_the_words_of_sts() {
         .await;
     assert_eq!(refusal(wrong), ("SignatureDoesNotMatch".to_owned(), 403));
 }
+
+#[tokio::test]
+async fn a_refused_upload_that_asked_first_is_told_that_the_connection_ends() {
+    let fixture = start().await;
+    let (endpoint, _stop) = fixture.serve().await;
+    let address = endpoint.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "PUT /{BUCKET}/k HTTP/1.1\r\nHost: {address}\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    // Ends because the server closes: nothing else was said of it before.
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    let answer = answer.to_lowercase();
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    assert!(!answer.contains("100 continue"), "{answer}");
+}
