@@ -16,8 +16,12 @@ use crate::schema;
 use crate::sequencer::Sequencer;
 use shared::telemetry::chain;
 
-/// What the ledger knows of these objects.
-const KNOWN: &str = "select object, sequencer from s3_object where object = any($1::uuid[])";
+/// What the ledger knows of these objects. The limit makes each a look into the index: left to itself, the planner
+/// reads the whole table for a batch that is not very small beside it.
+const KNOWN: &str = "
+    select asked.object, known.sequencer
+    from unnest($1::uuid[]) as asked (object),
+        lateral (select sequencer from s3_object where s3_object.object = asked.object limit 1) as known";
 
 /// Enters objects that the ledger does not know. Fails should another instance just have entered one of them.
 const MEET: &str = "
@@ -45,31 +49,31 @@ const ENTER: &str = "
     where known.sequencer < excluded.sequencer
     returning object, changed";
 
-/// Writes what changed: documents gone, documents there before, documents new. A statement of its own, after
-/// [`ENTER`]: its snapshot then includes what the transactions waited for there have written. In one statement with
-/// it, a deletion would miss a row just inserted by another.
-///
-/// New documents are inserted without `on conflict`, which costs a third more. Should one be there after all, from
-/// a time before the ledger, the batch is repeated with all of them taken for documents there before.
-///
-/// The condition keeps a row that is right already, from a time before the ledger, untouched.
-const WRITE: &str = "
-    with gone as (
-        delete from document using unnest($1::text[]) as gone (uri) where document.uri = gone.uri
-    ), there as (
-        insert into document as known (uri, title, size, etag, version_id, last_modified)
-        select * from unnest($2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::timestamptz[])
-        on conflict (uri) do update set
-            title = excluded.title,
-            size = excluded.size,
-            etag = excluded.etag,
-            version_id = excluded.version_id,
-            last_modified = excluded.last_modified,
-            updated_at = current_timestamp
-        where (known.size, known.etag, known.version_id) is distinct from (excluded.size, excluded.etag, excluded.version_id)
-    )
+/// Documents gone. This and what follows are statements of their own, after [`MEET`] and [`ENTER`]: their snapshots
+/// then include what the transactions waited for there have written. In one statement with those, a deletion would
+/// miss a row just inserted by another transaction.
+const REMOVE: &str = "
+    delete from document using unnest($1::text[]) as gone (uri) where document.uri = gone.uri";
+
+/// New documents, without `on conflict`, which costs a third more. Should one be there after all, from a time before
+/// the ledger, the batch is repeated with all of them taken for documents there before.
+const INSERT: &str = "
     insert into document (uri, title, size, etag, version_id, last_modified)
-    select * from unnest($8::text[], $9::text[], $10::bigint[], $11::text[], $12::text[], $13::timestamptz[])";
+    select * from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::timestamptz[])";
+
+/// Documents that were there before, or should have been. The condition keeps a row that is right already, from a
+/// time before the ledger, untouched.
+const OVERWRITE: &str = "
+    insert into document as known (uri, title, size, etag, version_id, last_modified)
+    select * from unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::timestamptz[])
+    on conflict (uri) do update set
+        title = excluded.title,
+        size = excluded.size,
+        etag = excluded.etag,
+        version_id = excluded.version_id,
+        last_modified = excluded.last_modified,
+        updated_at = current_timestamp
+    where (known.size, known.etag, known.version_id) is distinct from (excluded.size, excluded.etag, excluded.version_id)";
 
 /// How often a batch is tried when the database was away or in each other's way: once more, on a new connection.
 /// What that does not heal is for the queue to deliver again.
@@ -398,15 +402,39 @@ async fn enter(
         .await
 }
 
-/// Writes the documents, if any changed, and commits. Should writing fail, the commit sent along with it is answered
+/// Writes the documents that changed, and commits. Should writing fail, the commit sent along with it is answered
 /// with a rollback.
 async fn finish(client: &Client, changed: &Changed<'_>) -> Result<(), tokio_postgres::Error> {
-    if changed.len() == 0 {
-        return client.batch_execute("commit").await;
+    let (removed, overwritten, inserted, committed) = tokio::join!(
+        remove(client, &changed.gone),
+        write(client, OVERWRITE, &changed.there),
+        write(client, INSERT, &changed.new),
+        client.batch_execute("commit"),
+    );
+    removed.and(overwritten).and(inserted).and(committed)
+}
+
+async fn remove(client: &Client, gone: &[&State]) -> Result<(), tokio_postgres::Error> {
+    if !gone.is_empty() {
+        let gone: Vec<String> = gone.iter().map(|state| state.location.uri()).collect();
+        client
+            .execute_typed(REMOVE, &[(&gone, Type::TEXT_ARRAY)])
+            .await?;
     }
-    let (written, committed) = tokio::join!(write(client, changed), client.batch_execute("commit"));
-    written?;
-    committed
+    Ok(())
+}
+
+async fn write(
+    client: &Client,
+    statement: &str,
+    states: &[&State],
+) -> Result<(), tokio_postgres::Error> {
+    if !states.is_empty() {
+        client
+            .execute_typed(statement, &Rows::of(states).parameters())
+            .await?;
+    }
+    Ok(())
 }
 
 type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -471,19 +499,6 @@ impl<'a> Changed<'a> {
     fn len(&self) -> usize {
         self.gone.len() + self.there.len() + self.new.len()
     }
-}
-
-async fn write(client: &Client, changed: &Changed<'_>) -> Result<u64, tokio_postgres::Error> {
-    let gone: Vec<String> = changed
-        .gone
-        .iter()
-        .map(|state| state.location.uri())
-        .collect();
-    let (there, new) = (Rows::of(&changed.there), Rows::of(&changed.new));
-    let mut parameters: Vec<Parameter<'_>> = vec![(&gone, Type::TEXT_ARRAY)];
-    parameters.extend(there.parameters());
-    parameters.extend(new.parameters());
-    client.execute_typed(WRITE, &parameters).await
 }
 
 /// Documents as columns.
