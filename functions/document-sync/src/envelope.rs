@@ -2,6 +2,9 @@
 //!
 //! Every field is optional here, because services and senders differ; what is missing is judged where it is needed.
 
+use std::borrow::Cow;
+use std::ops::Deref;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
@@ -74,7 +77,7 @@ impl From<serde_json::Error> for Junk {
 /// What Lambda hands over, read but not understood yet.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
-pub struct Payload(Envelope);
+pub struct Payload(Envelope<String>);
 
 impl Payload {
     /// Takes the payload apart: each message of a queue by itself, or everything as one message.
@@ -117,29 +120,49 @@ fn events(json: &str, received_at: OffsetDateTime, depth: usize) -> Result<Vec<E
     if depth > MAX_DEPTH {
         return Err(Junk::Depth);
     }
-    serde_json::from_str::<Envelope>(json)?.events(received_at, depth)
+    serde_json::from_str::<Envelope<Text<'_>>>(json)?.events(received_at, depth)
+}
+
+/// A string of a document that is there while it is read: copied only if it has escapes. Most of an event's strings
+/// are looked at once.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<Text<'_>> for String {
+    fn from(Text(text): Text<'_>) -> Self {
+        text.into_owned()
+    }
 }
 
 /// Every field by which an envelope, or an S3 event without one, is told from the others.
 #[derive(Debug, Deserialize)]
-struct Envelope {
+struct Envelope<S> {
     #[serde(rename = "Records")]
-    records: Option<Vec<Record>>,
+    records: Option<Vec<Record<S>>>,
     #[serde(rename = "detail-type")]
-    detail_type: Option<String>,
-    source: Option<String>,
-    time: Option<String>,
+    detail_type: Option<S>,
+    source: Option<S>,
+    time: Option<S>,
     /// Not every sender's `detail` is one of S3's, so it is read when the source is known.
     detail: Option<Box<RawValue>>,
     #[serde(rename = "Type")]
-    kind: Option<String>,
+    kind: Option<S>,
     #[serde(rename = "Message")]
-    message: Option<String>,
+    message: Option<S>,
     #[serde(rename = "Event")]
-    event: Option<String>,
+    event: Option<S>,
 }
 
-impl Envelope {
+impl<S: Deref<Target = str> + Into<String>> Envelope<S> {
     fn events(self, received_at: OffsetDateTime, depth: usize) -> Result<Vec<Event>, Junk> {
         if let Some(records) = self.records {
             let mut found = Vec::with_capacity(records.len());
@@ -166,14 +189,16 @@ impl Envelope {
         }
         if let (Some(detail_type), Some(detail)) = (&self.detail_type, &self.detail) {
             if self.source.as_deref() != Some("aws.s3") {
-                return Err(Junk::Source(self.source.unwrap_or_default()));
+                return Err(Junk::Source(
+                    self.source.map(Into::into).unwrap_or_default(),
+                ));
             }
             let time = self
                 .time
                 .as_deref()
                 .and_then(instant)
                 .unwrap_or(received_at);
-            return serde_json::from_str::<Detail>(detail.get())?
+            return serde_json::from_str::<Detail<Text<'_>>>(detail.get())?
                 .event(detail_type, time)
                 .map(|event| vec![event]);
         }
@@ -189,54 +214,54 @@ impl Envelope {
 
 /// An element of `Records`, as SQS, SNS and S3 write it.
 #[derive(Debug, Deserialize)]
-struct Record {
+struct Record<S> {
     /// SNS spells it with a capital.
     #[serde(rename = "eventSource", alias = "EventSource")]
-    event_source: Option<String>,
+    event_source: Option<S>,
     #[serde(rename = "messageId")]
-    message_id: Option<String>,
-    body: Option<String>,
+    message_id: Option<S>,
+    body: Option<S>,
     #[serde(rename = "Sns")]
-    sns: Option<Sns>,
+    sns: Option<Sns<S>>,
     #[serde(rename = "eventVersion")]
-    event_version: Option<String>,
+    event_version: Option<S>,
     #[serde(rename = "eventName")]
-    event_name: Option<String>,
+    event_name: Option<S>,
     #[serde(rename = "eventTime")]
-    event_time: Option<String>,
-    s3: Option<Entity>,
+    event_time: Option<S>,
+    s3: Option<Entity<S>>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Sns {
+struct Sns<S> {
     #[serde(rename = "Message")]
-    message: Option<String>,
+    message: Option<S>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Entity {
-    bucket: Option<Bucket>,
-    object: Option<Object>,
+struct Entity<S> {
+    bucket: Option<Bucket<S>>,
+    object: Option<Object<S>>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Bucket {
-    name: Option<String>,
+struct Bucket<S> {
+    name: Option<S>,
 }
 
 /// An object as classic notifications (camel case) and EventBridge (kebab case) describe it.
 #[derive(Debug, Deserialize)]
-struct Object {
-    key: Option<String>,
+struct Object<S> {
+    key: Option<S>,
     size: Option<i64>,
     #[serde(rename = "eTag", alias = "etag")]
-    etag: Option<String>,
+    etag: Option<S>,
     #[serde(rename = "versionId", alias = "version-id")]
-    version_id: Option<String>,
-    sequencer: Option<String>,
+    version_id: Option<S>,
+    sequencer: Option<S>,
 }
 
-impl Record {
+impl<S: Deref<Target = str> + Into<String>> Record<S> {
     fn source(&self) -> Option<&str> {
         self.event_source.as_deref()
     }
@@ -246,7 +271,7 @@ impl Record {
         if let Some(version) = self.event_version
             && version.split('.').next() != Some("2")
         {
-            return Err(Junk::Version(version));
+            return Err(Junk::Version(version.into()));
         }
         let name = self.event_name.ok_or(Junk::Missing("eventName"))?;
         // MinIO keeps the prefix that AWS drops.
@@ -270,12 +295,13 @@ impl Record {
             ("LifecycleExpiration", "Delete") if !versioned => Meaning::Expired,
             // A version is gone, or an action that did not exist when this was written.
             ("ObjectCreated" | "ObjectRemoved" | "LifecycleExpiration", _) => Meaning::Unknown,
-            _ => return Ok(Event::Ignored(name)),
+            _ => return Ok(Event::Ignored(name.into())),
         };
         let object = object.ok_or(Junk::Missing("s3.object"))?;
         let bucket = bucket
             .and_then(|bucket| bucket.name)
-            .ok_or(Junk::Missing("s3.bucket.name"))?;
+            .ok_or(Junk::Missing("s3.bucket.name"))?
+            .into();
         let key = object
             .key
             .as_deref()
@@ -292,15 +318,15 @@ impl Record {
 
 /// `detail` of an EventBridge event.
 #[derive(Debug, Deserialize)]
-struct Detail {
-    bucket: Option<Bucket>,
-    object: Option<Object>,
-    reason: Option<String>,
+struct Detail<S> {
+    bucket: Option<Bucket<S>>,
+    object: Option<Object<S>>,
+    reason: Option<S>,
     #[serde(rename = "deletion-type")]
-    deletion_type: Option<String>,
+    deletion_type: Option<S>,
 }
 
-impl Detail {
+impl<S: Deref<Target = str> + Into<String>> Detail<S> {
     fn event(self, detail_type: &str, time: OffsetDateTime) -> Result<Event, Junk> {
         let versioned = self
             .object
@@ -319,13 +345,14 @@ impl Detail {
         let bucket = self
             .bucket
             .and_then(|bucket| bucket.name)
-            .ok_or(Junk::Missing("detail.bucket.name"))?;
+            .ok_or(Junk::Missing("detail.bucket.name"))?
+            .into();
         // EventBridge does not encode keys: decoding one would corrupt `+` and `%`.
         let key = object
             .key
-            .clone()
+            .as_deref()
             .ok_or(Junk::Missing("detail.object.key"))?;
-        let location = Location::new(bucket, key)?;
+        let location = Location::new(bucket, key.to_owned())?;
         Ok(Event::Change(meaning.change(location, object, time)))
     }
 }
@@ -340,10 +367,17 @@ enum Meaning {
 }
 
 impl Meaning {
-    fn change(self, location: Location, object: Object, time: OffsetDateTime) -> Change {
+    fn change<S>(self, location: Location, object: Object<S>, time: OffsetDateTime) -> Change
+    where
+        S: Deref<Target = str> + Into<String>,
+    {
         let kind = match self {
             Self::Put if location.is_folder_marker(object.size) => Kind::Removed,
-            Self::Put => Kind::Put(Content::new(object.etag, object.size, object.version_id)),
+            Self::Put => Kind::Put(Content::new(
+                object.etag.map(Into::into),
+                object.size,
+                object.version_id.map(Into::into),
+            )),
             Self::Removed => Kind::Removed,
             Self::Expired => Kind::Expired,
             Self::Unknown => Kind::Unknown,
