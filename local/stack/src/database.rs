@@ -121,9 +121,9 @@ mod tests {
 
     #[test]
     fn each_folder_has_its_place_elsewhere() {
-        let one = elsewhere(Path::new("/root/one/.holdfast"));
-        assert_eq!(one, elsewhere(Path::new("/root/one/.holdfast")));
-        assert_ne!(one, elsewhere(Path::new("/root/two/.holdfast")));
+        let one = elsewhere(Path::new("/srv/one/.holdfast"));
+        assert_eq!(one, elsewhere(Path::new("/srv/one/.holdfast")));
+        assert_ne!(one, elsewhere(Path::new("/srv/two/.holdfast")));
         assert!(one.starts_with(ELSEWHERE) && one.ends_with("postgres"));
     }
 }
