@@ -28,7 +28,9 @@ pub(crate) struct Database {
 impl Database {
     /// Starts the private cluster, unless the user has a database.
     pub(crate) async fn start(config: &Config, folder: &Folder) -> Result<Self, Error> {
-        if let Some(given) = &config.database {
+        if let Some(given) = &config.database
+            && !is_private(&given.text, config.postgres_port)
+        {
             return Ok(Self {
                 text: given.text.clone(),
                 url: given.url.clone(),
@@ -93,6 +95,13 @@ impl Database {
     }
 }
 
+/// Whether a URL is the one that this program wrote for its private cluster. A shell that has read the `env` file
+/// holds it, and the next start from there must not take it for a database of the user's.
+fn is_private(url: &str, port: u16) -> bool {
+    url.starts_with("postgresql://holdfast:")
+        && url.ends_with(&format!("@127.0.0.1:{port}/holdfast"))
+}
+
 /// In the data folder, or elsewhere when we are root and the data folder is closed to PostgreSQL's user.
 async fn start_private(folder: &Path, port: u16) -> Result<Cluster, private_postgres::Error> {
     let (here, elsewhere) = (folder.join("postgres"), elsewhere(folder));
@@ -118,6 +127,21 @@ fn elsewhere(folder: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_url_of_ones_own_making_is_private() {
+        assert!(is_private(
+            "postgresql://holdfast:x@127.0.0.1:9005/holdfast",
+            9005
+        ));
+        for other in [
+            "postgresql://holdfast:x@127.0.0.1:5432/holdfast",
+            "postgresql://me:x@127.0.0.1:9005/holdfast",
+            "postgresql://holdfast:x@db.example.com:9005/holdfast",
+        ] {
+            assert!(!is_private(other, 9005), "{other}");
+        }
+    }
 
     #[test]
     fn each_folder_has_its_place_elsewhere() {

@@ -46,6 +46,20 @@ async fn a_restart_has_the_same_objects_rows_and_credentials() {
 }
 
 #[tokio::test]
+async fn a_start_from_a_shell_that_has_read_the_env_file_finds_the_private_database() {
+    let place = Place::new();
+    let running = place.start().await;
+    put(&running).await;
+    running.wait_for_rows(&ROW).await;
+    let url = running.variable("DATABASE_URL").to_owned();
+    drop(running);
+
+    let place = place.with("DATABASE_URL", &url);
+    let running = place.start().await;
+    running.wait_for_rows(&ROW).await;
+}
+
+#[tokio::test]
 async fn each_signal_stops_everything_and_frees_the_ports() {
     let place = Place::new();
     for signals in [&["TERM"][..], &["INT"], &["INT", "TERM"]] {
