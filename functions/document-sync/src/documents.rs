@@ -166,18 +166,10 @@ impl Documents {
         let mut attempt = 1;
         loop {
             let connection = self.connection().await?;
-            match connection
-                .client
-                .query_typed(KNOWN, &[(&objects, Type::UUID_ARRAY)])
-                .await
-            {
-                Ok(rows) => {
+            match known(&connection.client, objects).await {
+                Ok(sequencers) => {
                     self.keep(connection);
-                    return rows
-                        .iter()
-                        .map(known_sequencer)
-                        .collect::<Result<_, _>>()
-                        .map_err(Error::Failed);
+                    return Ok(sequencers);
                 }
                 Err(error) if attempt < ATTEMPTS && is_worth_another_try(&error) => attempt += 1,
                 Err(error) => return Err(Error::Failed(error)),
@@ -309,8 +301,9 @@ async fn transact(
     sorted.sort_unstable_by_key(|(object, _)| *object);
     let (new, newer) = match unknown {
         Unknown::Inserted => {
+            let objects: Vec<Uuid> = sorted.iter().map(|(object, _)| *object).collect();
             let (begun, sequencers) =
-                tokio::join!(client.batch_execute("begin"), known(client, &sorted));
+                tokio::join!(client.batch_execute("begin"), known(client, &objects));
             begun?;
             compare(&sorted, &sequencers?)
         }
@@ -375,12 +368,10 @@ fn compare<'a>(
 
 async fn known(
     client: &Client,
-    sorted: &[(Uuid, &State)],
+    objects: &[Uuid],
 ) -> Result<HashMap<Uuid, Sequencer>, tokio_postgres::Error> {
-    let objects: Vec<Uuid> = sorted.iter().map(|(object, _)| *object).collect();
-    let rows = client
-        .query_typed(KNOWN, &[(&objects, Type::UUID_ARRAY)])
-        .await?;
+    let parameters: [Parameter<'_>; 1] = [(&objects, Type::UUID_ARRAY)];
+    let rows = client.query_typed(KNOWN, &parameters).await?;
     rows.iter().map(known_sequencer).collect()
 }
 
