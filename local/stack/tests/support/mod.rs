@@ -87,8 +87,16 @@ impl Place {
 
     /// Starts the program without waiting for anything.
     pub(crate) fn spawn(&self) -> Child {
-        let file =
-            |name| fs::File::create(self.parent.path().join(name)).expect("the folder is writable");
+        self.spawn_with("")
+    }
+
+    /// As [`spawn`](Self::spawn), with the output in files of this suffix: two programs that run at the same time
+    /// must not write into each other's.
+    fn spawn_with(&self, suffix: &str) -> Child {
+        let file = |name: &str| {
+            fs::File::create(self.parent.path().join(format!("{name}{suffix}")))
+                .expect("the folder is writable")
+        };
         Command::new(env!("CARGO_BIN_EXE_stack"))
             .env_clear()
             .env("PATH", env::var_os("PATH").unwrap_or_default())
@@ -136,12 +144,13 @@ impl Place {
         }
     }
 
-    /// Starts the program, which must fail with one line; gives that line.
+    /// Starts the program, maybe beside one that runs, which must fail with one line; gives that line.
     pub(crate) async fn fails(&self) -> String {
-        let mut child = self.spawn();
+        let mut child = self.spawn_with(".failed");
         let status = ended(&mut child).await;
         assert_eq!(status.code(), Some(1));
-        let text = fs::read_to_string(self.parent.path().join("stderr")).expect("it is ours");
+        let text =
+            fs::read_to_string(self.parent.path().join("stderr.failed")).expect("it is ours");
         let lines: Vec<&str> = text.lines().collect();
         let [line] = lines.as_slice() else {
             panic!("not one line: {text}")
