@@ -1,22 +1,20 @@
 //! What `document-sync` is told by its environment.
 
 use shared::config::{Env, FromEnv};
-use shared::s3;
-
-use crate::database_url::DatabaseUrl;
+use shared::{database, s3};
 
 /// The function's settings.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// `DATABASE_URL`: where the documents table is.
-    pub database: DatabaseUrl,
+    /// Where the documents table is.
+    pub database: database::Settings,
     /// The variables Lambda sets for AWS clients, and `AWS_ENDPOINT_URL_S3` for a store elsewhere.
     pub s3: s3::Settings,
 }
 
 impl FromEnv for Config {
     fn from_env(env: &mut Env) -> Option<Self> {
-        let database = env.required("DATABASE_URL");
+        let database = database::Settings::from_env(env);
         let s3 = s3::Settings::from_env(env);
         Some(Self {
             database: database?,

@@ -1,7 +1,6 @@
 //! The documents table and the ledger that keeps its order.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
 use time::OffsetDateTime;
 use tokio_postgres::error::SqlState;
@@ -10,11 +9,16 @@ use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
 use crate::change::{Content, Location};
-use crate::connection::{ConnectError, Connection};
-use crate::database_url::DatabaseUrl;
-use crate::schema;
 use crate::sequencer::Sequencer;
+use shared::database::{ConnectError, Connection, Database, Migrations};
 use shared::telemetry::chain;
+
+/// The tables below.
+const MIGRATIONS: Migrations = Migrations {
+    table: "document_sync_migration",
+    lock: 0x0064_6f63_7379_6e63, // the bytes of `docsync`
+    scripts: &[include_str!("../migrations/1_documents.sql")],
+};
 
 /// What the ledger knows of these objects. The limit makes each a look into the index: left to itself, the planner
 /// reads the whole table for a batch that is not very small beside it.
@@ -132,18 +136,13 @@ impl From<ConnectError> for Error {
 /// The documents table, behind a connection that is opened when needed and kept while it works.
 #[derive(Debug)]
 pub struct Documents {
-    url: DatabaseUrl,
-    /// Taken out while in use: an invocation that is cut short drops it in whatever state it is.
-    idle: Mutex<Option<Connection>>,
+    database: Database,
 }
 
 impl Documents {
-    /// The table in the database at `url`. Nothing is connected yet.
-    pub fn new(url: DatabaseUrl) -> Self {
-        Self {
-            url,
-            idle: Mutex::new(None),
-        }
+    /// The table in this database. Nothing is connected yet.
+    pub fn new(database: Database) -> Self {
+        Self { database }
     }
 
     /// Opens the connection and creates missing tables, so that the first batch need not.
@@ -153,7 +152,7 @@ impl Documents {
     /// [`Error::Unavailable`] or [`Error::Failed`]; the first batch will try again.
     pub async fn prepare(&self) -> Result<(), Error> {
         let connection = self.connection().await?;
-        self.keep(connection);
+        self.database.keep(connection);
         Ok(())
     }
 
@@ -168,7 +167,7 @@ impl Documents {
             let connection = self.connection().await?;
             match known(&connection.client, objects).await {
                 Ok(sequencers) => {
-                    self.keep(connection);
+                    self.database.keep(connection);
                     return Ok(sequencers);
                 }
                 Err(error) if attempt < ATTEMPTS && is_worth_another_try(&error) => attempt += 1,
@@ -224,7 +223,7 @@ impl Documents {
             let connection = self.connection().await?;
             match transact(&connection.client, states, unknown).await {
                 Ok(applied) => {
-                    self.keep(connection);
+                    self.database.keep(connection);
                     return Ok(applied);
                 }
                 Err(error)
@@ -249,32 +248,21 @@ impl Documents {
     /// Keeps the connection of a failed transaction, if it still works.
     async fn roll_back(&self, connection: Connection) {
         if connection.client.batch_execute("rollback").await.is_ok() {
-            self.keep(connection);
+            self.database.keep(connection);
         }
     }
 
     /// The kept connection if it still works, else a new one.
     async fn connection(&self) -> Result<Connection, Error> {
-        let kept = self
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(connection) = kept
-            && connection.is_usable().await
-        {
+        if let Some(connection) = self.database.kept().await {
             return Ok(connection);
         }
-        let connection = Connection::open(&self.url).await?;
-        schema::migrate(&connection.client)
+        let connection = self.database.open().await?;
+        MIGRATIONS
+            .apply(&connection.client)
             .await
             .map_err(Error::Failed)?;
         Ok(connection)
-    }
-
-    fn keep(&self, mut connection: Connection) {
-        connection.touch();
-        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
     }
 }
 

@@ -6,17 +6,14 @@
 //! - [`change`]: what one event says about one object, and [`sequencer`]: in which order
 //! - `batch`: one state per object, asking S3 where the events leave it open
 //! - [`documents`]: the ledger of that order and the documents table, written in one transaction
-//! - `connection`, `schema`, [`config`], [`database_url`]: how the database is reached
+//! - [`config`]: what it is told by its environment
 
 mod batch;
-mod connection;
 mod deadline;
 mod handle;
-mod schema;
 
 pub mod change;
 pub mod config;
-pub mod database_url;
 pub mod documents;
 pub mod envelope;
 pub mod sequencer;

@@ -8,6 +8,7 @@ use document_sync::{Documents, handle};
 use futures_util::future::try_join_all;
 use private_postgres::Cluster;
 use serde_json::json;
+use shared::database::{Database, Url};
 use shared::s3::{S3, Settings};
 use tokio_postgres::{Client, NoTls};
 
@@ -86,7 +87,7 @@ struct Sync {
 
 impl Sync {
     async fn start(url: &str) -> Result<Self, Failure> {
-        let documents = Documents::new(url.parse()?);
+        let documents = Documents::new(Database::new(url.parse::<Url>()?.into()));
         documents.prepare().await?;
         let (sql, connection) = tokio_postgres::connect(url, NoTls).await?;
         tokio::spawn(connection); // ends with the client

@@ -2,9 +2,9 @@
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
-use document_sync::database_url::{DatabaseUrl, DatabaseUrlError};
 use embedded_s3::Credentials;
 use shared::config::{Env, FromEnv};
+use shared::database::{Url, UrlError};
 
 /// The stack's settings.
 #[derive(Debug)]
@@ -56,13 +56,13 @@ impl FromEnv for Config {
 #[derive(Clone)]
 pub struct GivenDatabase {
     pub(crate) text: String,
-    pub(crate) url: DatabaseUrl,
+    pub(crate) url: Url,
 }
 
 impl FromStr for GivenDatabase {
-    type Err = DatabaseUrlError;
+    type Err = UrlError;
 
-    fn from_str(text: &str) -> Result<Self, DatabaseUrlError> {
+    fn from_str(text: &str) -> Result<Self, UrlError> {
         Ok(Self {
             text: text.to_owned(),
             url: text.parse()?,

@@ -3,10 +3,9 @@ use std::{
     time::Duration,
 };
 
-use document_sync::database_url::DatabaseUrl;
 use private_postgres::Cluster;
 use sha2::{Digest, Sha256};
-use shared::telemetry::chain;
+use shared::{database::Url, telemetry::chain};
 
 use crate::{Config, Error, folder::Folder};
 
@@ -21,7 +20,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Database {
     pub(crate) text: String,
-    pub(crate) url: DatabaseUrl,
+    pub(crate) url: Url,
     cluster: Option<Cluster>,
 }
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use document_sync::Documents;
 use embedded_s3::Credentials;
-use shared::{s3::S3, telemetry::chain};
+use shared::{database::Database as Connections, s3::S3, telemetry::chain};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
@@ -43,7 +43,9 @@ impl Stack {
         let database = Database::start(&config, &folder).await?;
         let store = Store::start(folder.path(), credentials.clone(), listener).await?;
 
-        let documents = Arc::new(Documents::new(database.url.clone()));
+        let documents = Arc::new(Documents::new(Connections::new(
+            database.url.clone().into(),
+        )));
         if let Err(error) = documents.prepare().await {
             tracing::warn!(error = %chain(&error), "starting without a database connection");
         }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use document_sync::{Answer, Documents, NotApplied, Payload, handle};
 use serde_json::{Value, json};
+use shared::database::{Database, Url};
 use shared::s3::{S3, Settings};
 use testkit::Postgres;
 use tokio::time::Instant;
@@ -135,7 +136,8 @@ impl Sync {
 }
 
 pub(crate) fn documents(url: &str) -> Documents {
-    Documents::new(url.parse().expect("the test database has a URL"))
+    let url: Url = url.parse().expect("the test database has a URL");
+    Documents::new(Database::new(url.into()))
 }
 
 pub(crate) async fn deliver(

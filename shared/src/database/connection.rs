@@ -1,4 +1,4 @@
-//! One connection to PostgreSQL, kept over invocations.
+//! One connection to PostgreSQL.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,8 +11,8 @@ use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{Client, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::database_url::DatabaseUrl;
-use shared::telemetry::chain;
+use super::url::Url;
+use crate::telemetry::chain;
 
 /// A server may have dropped a connection that rested longer than this; Lambda freezes the process in between.
 const RESTED: Duration = Duration::from_secs(30);
@@ -21,26 +21,30 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// An open connection and when it was last used.
 #[derive(Debug)]
-pub(crate) struct Connection {
-    pub(crate) client: Client,
+pub struct Connection {
+    /// What statements are sent by.
+    pub client: Client,
     /// Wall clock, not [`std::time::Instant`]: that may stand still while the process is frozen.
     used_at: SystemTime,
 }
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ConnectError {
+pub enum ConnectError {
+    /// `sslrootcert` names no file of certificates.
     #[error("cannot read the root certificates named by sslrootcert")]
     RootCertificates(#[source] rustls::pki_types::pem::Error),
+    /// A certificate of that file is none.
     #[error("cannot set up TLS")]
     Tls(#[from] rustls::Error),
+    /// Unreachable, or not to be trusted, or it refused the user.
     #[error("cannot connect to the database")]
     Database(#[from] tokio_postgres::Error),
 }
 
 impl Connection {
     /// Opens a connection.
-    pub(crate) async fn open(url: &DatabaseUrl) -> Result<Self, ConnectError> {
+    pub(super) async fn open(url: &Url) -> Result<Self, ConnectError> {
         let client = match url.config.get_ssl_mode() {
             SslMode::Disable => connect(&url.config, NoTls).await?,
             _ => connect(&url.config, MakeRustlsConnect::new(tls(url)?)).await?,
@@ -52,7 +56,7 @@ impl Connection {
     }
 
     /// Whether a statement can be sent: open, and answering if it has rested for long.
-    pub(crate) async fn is_usable(&self) -> bool {
+    pub(super) async fn is_usable(&self) -> bool {
         if self.client.is_closed() {
             return false;
         }
@@ -67,7 +71,7 @@ impl Connection {
     }
 
     /// Notes that the server has just answered.
-    pub(crate) fn touch(&mut self) {
+    pub(super) fn touch(&mut self) {
         self.used_at = SystemTime::now();
     }
 }
@@ -93,7 +97,7 @@ where
     Ok(client)
 }
 
-fn tls(url: &DatabaseUrl) -> Result<rustls::ClientConfig, ConnectError> {
+fn tls(url: &Url) -> Result<rustls::ClientConfig, ConnectError> {
     let mut roots = RootCertStore::empty();
     match &url.root_certificates {
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),

@@ -16,16 +16,16 @@ use tokio_postgres::config::{Host, SslMode};
 /// not. Without `sslmode`, a server on this machine is reached as it is and any other by verified TLS. Wherever TLS
 /// is required, chain and host name are verified: `require` is as strict as `verify-full`.
 #[derive(Clone)]
-pub struct DatabaseUrl {
+pub struct Url {
     /// Everything but TLS.
-    pub(crate) config: tokio_postgres::Config,
+    pub(super) config: tokio_postgres::Config,
     /// The certificates a server may be signed by; `None` for the public ones.
-    pub(crate) root_certificates: Option<PathBuf>,
+    pub(super) root_certificates: Option<PathBuf>,
 }
 
 /// Why a URL is refused. Never repeats the URL, which holds a password.
 #[derive(Debug, thiserror::Error)]
-pub enum DatabaseUrlError {
+pub enum UrlError {
     /// `sslmode` is none of libpq's.
     #[error("sslmode must be disable, allow, prefer, require, verify-ca or verify-full")]
     SslMode,
@@ -34,10 +34,10 @@ pub enum DatabaseUrlError {
     Syntax(String),
 }
 
-impl FromStr for DatabaseUrl {
-    type Err = DatabaseUrlError;
+impl FromStr for Url {
+    type Err = UrlError;
 
-    fn from_str(text: &str) -> Result<Self, DatabaseUrlError> {
+    fn from_str(text: &str) -> Result<Self, UrlError> {
         let (base, query) = text.split_once('?').unwrap_or((text, ""));
         let mut ssl_mode = None;
         let mut root_certificates = None;
@@ -64,7 +64,7 @@ impl FromStr for DatabaseUrl {
                 let reason = error
                     .source()
                     .map_or_else(|| error.to_string(), ToString::to_string);
-                DatabaseUrlError::Syntax(reason)
+                UrlError::Syntax(reason)
             })?;
         let ssl_mode = ssl_mode.unwrap_or_else(|| {
             if is_on_this_machine(&config) {
@@ -83,7 +83,7 @@ impl FromStr for DatabaseUrl {
             config.tcp_user_timeout(Duration::from_secs(20));
         }
         if config.get_application_name().is_none() {
-            config.application_name("holdfast document-sync");
+            config.application_name("holdfast");
         }
         Ok(Self {
             config,
@@ -92,22 +92,22 @@ impl FromStr for DatabaseUrl {
     }
 }
 
-impl fmt::Debug for DatabaseUrl {
+impl fmt::Debug for Url {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("DatabaseUrl")
+            .debug_struct("Url")
             .field("hosts", &self.config.get_hosts())
             .field("database", &self.config.get_dbname())
             .finish_non_exhaustive()
     }
 }
 
-fn parse_ssl_mode(mode: &str) -> Result<SslMode, DatabaseUrlError> {
+fn parse_ssl_mode(mode: &str) -> Result<SslMode, UrlError> {
     match mode {
         "disable" => Ok(SslMode::Disable),
         "allow" | "prefer" => Ok(SslMode::Prefer),
         "require" | "verify-ca" | "verify-full" => Ok(SslMode::Require),
-        _ => Err(DatabaseUrlError::SslMode),
+        _ => Err(UrlError::SslMode),
     }
 }
 
@@ -129,7 +129,7 @@ fn is_on_this_machine(config: &tokio_postgres::Config) -> bool {
 mod tests {
     use super::*;
 
-    fn url(text: &str) -> DatabaseUrl {
+    fn url(text: &str) -> Url {
         text.parse().unwrap()
     }
 
@@ -181,7 +181,7 @@ mod tests {
             "postgresql://u:geheim@h/d?sslmode=on",
             "http://u:geheim@h",
         ] {
-            let error = text.parse::<DatabaseUrl>().unwrap_err();
+            let error = text.parse::<Url>().unwrap_err();
             assert!(!error.to_string().contains("geheim"), "{error}");
         }
     }
