@@ -118,6 +118,11 @@ impl Env {
         }
     }
 
+    /// Notes that settings, each valid by itself, do not go together. Say which variables, and not their values.
+    pub fn problem(&mut self, problem: impl Into<String>) {
+        self.problems.push(problem.into());
+    }
+
     /// The names asked for so far: what a deployment template has to know.
     pub fn asked(&self) -> impl Iterator<Item = &'static str> {
         self.asked.iter().copied()

@@ -8,9 +8,10 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Region};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::operation::head_object::HeadObjectError;
+use aws_sdk_s3::types::EncodingType;
 use aws_smithy_http_client::tls;
 use aws_smithy_types::DateTime;
+use percent_encoding::percent_decode_str;
 
 use crate::config::{Env, FromEnv};
 
@@ -112,17 +113,122 @@ impl Bucket {
             .await
             .map_err(|error| self.classify("HeadObject", key, error))?;
         Ok(Head {
-            etag: head.e_tag.map(|etag| etag.trim_matches('"').to_owned()),
+            etag: head.e_tag.map(unquoted),
             size: head.content_length,
             version_id: head.version_id.filter(|version| version != "null"),
             last_modified: head.last_modified,
         })
     }
 
-    fn classify(&self, action: &'static str, key: &str, error: SdkError<HeadObjectError>) -> Error {
+    /// The next objects, by key in the order of its bytes: up to 1,000 that begin with `prefix` and come after
+    /// `after`. A page may be empty and yet not the last.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] when there is no such bucket.
+    pub async fn list(&self, prefix: &str, after: Option<&Marker>) -> Result<Page, Error> {
+        let listed = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.name)
+            .prefix(prefix)
+            .set_start_after(after.map(|after| after.key.clone()))
+            // As it is, a key may hold characters that XML cannot.
+            .encoding_type(EncodingType::Url)
+            .send()
+            .await
+            .map_err(|error| self.classify("ListObjectsV2", prefix, error))?;
+        let is_encoded = listed.encoding_type == Some(EncodingType::Url);
+        let objects: Vec<Listed> = listed
+            .contents
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|object| {
+                Some(Listed {
+                    key: raw(object.key?, is_encoded)?,
+                    etag: object.e_tag.map(unquoted),
+                    size: object.size,
+                    version_id: None,
+                    last_modified: object.last_modified,
+                })
+            })
+            .collect();
+        let is_truncated = listed.is_truncated.unwrap_or(false);
+        let next = objects.last().filter(|_| is_truncated).map(|last| Marker {
+            key: last.key.clone(),
+            version_id: None,
+        });
+        Ok(Page { objects, next })
+    }
+
+    /// As [`list`](Self::list), with the version of each object. Old versions take up room on the way: 1,000 of all
+    /// versions make a page.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] when there is no such bucket.
+    pub async fn list_versions(&self, prefix: &str, after: Option<&Marker>) -> Result<Page, Error> {
+        let listed = self
+            .client
+            .list_object_versions()
+            .bucket(&self.name)
+            .prefix(prefix)
+            .set_key_marker(after.map(|after| after.key.clone()))
+            .set_version_id_marker(after.and_then(|after| after.version_id.clone()))
+            .encoding_type(EncodingType::Url)
+            .send()
+            .await
+            .map_err(|error| self.classify("ListObjectVersions", prefix, error))?;
+        let is_encoded = listed.encoding_type == Some(EncodingType::Url);
+        let objects = listed
+            .versions
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|version| version.is_latest == Some(true))
+            .filter_map(|version| {
+                Some(Listed {
+                    key: raw(version.key?, is_encoded)?,
+                    etag: version.e_tag.map(unquoted),
+                    size: version.size,
+                    version_id: version.version_id.filter(|version| version != "null"),
+                    last_modified: version.last_modified,
+                })
+            })
+            .collect();
+        let next = listed
+            .next_key_marker
+            .filter(|_| listed.is_truncated == Some(true))
+            .and_then(|key| raw(key, is_encoded))
+            .map(|key| Marker {
+                key,
+                version_id: listed.next_version_id_marker,
+            });
+        Ok(Page { objects, next })
+    }
+
+    /// Whether objects have versions, now or from an earlier time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], above all when the function may not ask.
+    pub async fn is_versioned(&self) -> Result<bool, Error> {
+        let versioning = self
+            .client
+            .get_bucket_versioning()
+            .bucket(&self.name)
+            .send()
+            .await
+            .map_err(|error| self.classify("GetBucketVersioning", "", error))?;
+        Ok(versioning.status.is_some())
+    }
+
+    fn classify<E>(&self, action: &'static str, key: &str, error: SdkError<E>) -> Error
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
         // HEAD has no body, so a missing object is "NotFound" where GET says "NoSuchKey".
         match error.code() {
-            Some("NotFound" | "NoSuchKey") => Error::NotFound,
+            Some("NotFound" | "NoSuchKey" | "NoSuchBucket") => Error::NotFound,
             _ => Error::Other {
                 action,
                 bucket: self.name.clone(),
@@ -149,6 +255,58 @@ pub struct Head {
     pub last_modified: Option<DateTime>,
 }
 
+/// Some of a bucket's objects.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// In the order of their keys, as S3 promises.
+    pub objects: Vec<Listed>,
+    /// Where the next page begins; `None` after the last.
+    pub next: Option<Marker>,
+}
+
+/// A place in a listing: behind this key, or behind this version of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marker {
+    /// The raw key.
+    pub key: String,
+    /// Of the key's versions, newest first, the last that was listed.
+    pub version_id: Option<String>,
+}
+
+/// An object as a listing has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The raw key.
+    pub key: String,
+    /// The entity tag without its quotes.
+    pub etag: Option<String>,
+    /// Bytes.
+    pub size: Option<i64>,
+    /// `None` where the listing does not tell, or the bucket has no versions.
+    pub version_id: Option<String>,
+    /// To the second; for a multipart upload, when it began.
+    pub last_modified: Option<DateTime>,
+}
+
+fn unquoted(etag: String) -> String {
+    if etag.starts_with('"') {
+        etag.trim_matches('"').to_owned()
+    } else {
+        etag
+    }
+}
+
+/// The key that a listing encodes: form-urlencoded, `+` for a space. `None` for one that is not UTF-8, which S3 does
+/// not have.
+fn raw(key: String, is_encoded: bool) -> Option<String> {
+    if !is_encoded || !key.contains(['+', '%']) {
+        return Some(key);
+    }
+    let spaced = key.replace('+', " ");
+    let key = percent_decode_str(&spaced).decode_utf8().ok()?;
+    Some(key.into_owned())
+}
+
 /// Why S3 did not do what was asked: one variant per decision a caller can take.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -169,6 +327,20 @@ pub enum Error {
         /// What the SDK reported.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl Error {
+    /// Whether asking again is of no use until somebody changes something: a right, or the region that is asked.
+    /// What S3 throttles, what it could not do, and what did not reach it may succeed the next time; so may what it
+    /// calls a bad request (400), which is how it answers credentials that have expired.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::NotFound => true,
+            Self::Other { status, .. } => {
+                matches!(status, Some(301 | 307 | 308 | 401 | 403 | 405))
+            }
+        }
+    }
 }
 
 fn client(settings: &Settings) -> aws_sdk_s3::Client {

@@ -10,27 +10,77 @@ use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::change::{Change, Content, Kind, Location, LocationError};
+use crate::change::{self, Change, Kind, Location, LocationError};
+use crate::command::{Command, InvalidCommand};
 
 /// How deep envelopes may lie in one another. SQS around SNS around EventBridge is three.
 const MAX_DEPTH: usize = 4;
 
-/// What Lambda delivered in one invocation.
+/// What an invocation asks for.
 #[derive(Debug)]
-pub struct Delivery {
+pub enum Request<'a> {
+    /// Events to apply.
+    Events(Delivery<'a>),
+    /// Something that an operator or a schedule wants done.
+    Command(Result<Command, InvalidCommand>),
+}
+
+/// Events that Lambda delivered in one invocation.
+#[derive(Debug)]
+pub struct Delivery<'a> {
     /// Whether each message is acknowledged by itself, as a queue's are.
     pub from_queue: bool,
     /// The messages; exactly one if there is no queue.
-    pub messages: Vec<Message>,
+    pub messages: Vec<Message<'a>>,
 }
 
 /// What is acknowledged, or comes again, as a whole.
 #[derive(Debug)]
-pub struct Message {
+pub struct Message<'a> {
     /// The SQS message id; `None` for what was delivered without a queue.
-    pub id: Option<String>,
-    /// The events inside, or why they cannot be read.
-    pub events: Result<Vec<Event>, Junk>,
+    pub id: Option<Cow<'a, str>>,
+    /// The message as it came.
+    pub body: Cow<'a, str>,
+    /// What is in it.
+    pub content: Content,
+}
+
+/// What a message's text holds.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Content {
+    /// The events that could be read.
+    pub events: Vec<Event>,
+    /// Why the message could not be read, or not all of it: the first reason.
+    pub junk: Option<Junk>,
+}
+
+impl Content {
+    /// Reads a message's text. `received_at` stands in where an event carries no time.
+    pub fn read(json: &str, received_at: OffsetDateTime) -> Self {
+        let mut content = Self::default();
+        content.add_text(json, received_at, 1);
+        content
+    }
+
+    fn add_text(&mut self, json: &str, received_at: OffsetDateTime, depth: usize) {
+        if depth > MAX_DEPTH {
+            self.add(Err(Junk::Depth));
+            return;
+        }
+        match serde_json::from_str::<Envelope<'_>>(json) {
+            Ok(envelope) => envelope.add_to(self, received_at, depth),
+            Err(error) => self.add(Err(error.into())),
+        }
+    }
+
+    fn add(&mut self, event: Result<Event, Junk>) {
+        match event {
+            Ok(event) => self.events.push(event),
+            Err(junk) => {
+                self.junk.get_or_insert(junk);
+            }
+        }
+    }
 }
 
 /// One S3 event.
@@ -74,53 +124,51 @@ impl From<serde_json::Error> for Junk {
     }
 }
 
-/// What Lambda hands over, read but not understood yet.
+/// What Lambda hands over: JSON, not looked at yet.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
-pub struct Payload(Envelope<String>);
+pub struct Payload(Box<RawValue>);
 
 impl Payload {
-    /// Takes the payload apart: each message of a queue by itself, or everything as one message.
+    /// Finds out what is asked for, and takes a delivery apart: each message of a queue by itself, or everything as
+    /// one message.
     ///
     /// `received_at` stands in where an event carries no time.
-    pub fn open(self, received_at: OffsetDateTime) -> Delivery {
-        let Self(envelope) = self;
-        let from_queue = envelope
-            .records
-            .as_ref()
-            .and_then(|records| records.first())
-            .and_then(Record::source)
-            == Some("aws:sqs");
-        if !from_queue {
-            let events = envelope.events(received_at, 0);
-            return Delivery {
-                from_queue,
-                messages: vec![Message { id: None, events }],
-            };
+    pub fn open(&self, received_at: OffsetDateTime) -> Request<'_> {
+        let text = self.0.get();
+        let mut content = Content::default();
+        match serde_json::from_str::<Envelope<'_>>(text) {
+            Ok(Envelope {
+                replay,
+                reconcile,
+                records: None,
+                ..
+            }) if replay.is_some() || reconcile.is_some() => {
+                return Request::Command(Command::read(text));
+            }
+            Ok(Envelope {
+                records: Some(records),
+                ..
+            }) if records.first().and_then(Record::source) == Some("aws:sqs") => {
+                let messages = records.into_iter();
+                return Request::Events(Delivery {
+                    from_queue: true,
+                    messages: messages.map(|record| record.message(received_at)).collect(),
+                });
+            }
+            Ok(envelope) => envelope.add_to(&mut content, received_at, 0),
+            Err(error) => content.add(Err(error.into())),
         }
-        let records = envelope.records.unwrap_or_default();
-        let messages = records
-            .into_iter()
-            .map(|record| Message {
-                events: match &record.body {
-                    Some(body) => events(body, received_at, 1),
-                    None => Err(Junk::Missing("body")),
-                },
-                id: record.message_id,
-            })
-            .collect();
-        Delivery {
-            from_queue,
-            messages,
-        }
+        let message = Message {
+            id: None,
+            body: Cow::Borrowed(text),
+            content,
+        };
+        Request::Events(Delivery {
+            from_queue: false,
+            messages: vec![message],
+        })
     }
-}
-
-fn events(json: &str, received_at: OffsetDateTime, depth: usize) -> Result<Vec<Event>, Junk> {
-    if depth > MAX_DEPTH {
-        return Err(Junk::Depth);
-    }
-    serde_json::from_str::<Envelope<Text<'_>>>(json)?.events(received_at, depth)
 }
 
 /// A string of a document that is there while it is read: copied only if it has escapes. Most of an event's strings
@@ -143,125 +191,165 @@ impl From<Text<'_>> for String {
     }
 }
 
-/// Every field by which an envelope, or an S3 event without one, is told from the others.
+/// Every field by which an envelope, an S3 event without one, or a command is told from the others.
 #[derive(Debug, Deserialize)]
-struct Envelope<S> {
-    #[serde(rename = "Records")]
-    records: Option<Vec<Record<S>>>,
-    #[serde(rename = "detail-type")]
-    detail_type: Option<S>,
-    source: Option<S>,
-    time: Option<S>,
+struct Envelope<'a> {
+    #[serde(borrow, rename = "Records")]
+    records: Option<Vec<Record<'a>>>,
+    #[serde(borrow, rename = "detail-type")]
+    detail_type: Option<Text<'a>>,
+    #[serde(borrow)]
+    source: Option<Text<'a>>,
+    #[serde(borrow)]
+    time: Option<Text<'a>>,
     /// Not every sender's `detail` is one of S3's, so it is read when the source is known.
-    detail: Option<Box<RawValue>>,
-    #[serde(rename = "Type")]
-    kind: Option<S>,
-    #[serde(rename = "Message")]
-    message: Option<S>,
-    #[serde(rename = "Event")]
-    event: Option<S>,
+    #[serde(borrow)]
+    detail: Option<&'a RawValue>,
+    #[serde(borrow, rename = "Type")]
+    kind: Option<Text<'a>>,
+    #[serde(borrow, rename = "Message")]
+    message: Option<Text<'a>>,
+    #[serde(borrow, rename = "Event")]
+    event: Option<Text<'a>>,
+    #[serde(borrow)]
+    replay: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reconcile: Option<&'a RawValue>,
 }
 
-impl<S: Deref<Target = str> + Into<String>> Envelope<S> {
-    fn events(self, received_at: OffsetDateTime, depth: usize) -> Result<Vec<Event>, Junk> {
+impl Envelope<'_> {
+    /// Adds what is inside. One bad record does not keep the others from being read.
+    fn add_to(self, content: &mut Content, received_at: OffsetDateTime, depth: usize) {
         if let Some(records) = self.records {
-            let mut found = Vec::with_capacity(records.len());
             for record in records {
-                match record.source() {
-                    Some("aws:s3" | "minio:s3") => found.push(record.event(received_at)?),
-                    Some("aws:sqs") => {
-                        let body = record.body.as_deref().ok_or(Junk::Missing("body"))?;
-                        found.extend(events(body, received_at, depth + 1)?);
-                    }
-                    Some("aws:sns") => {
-                        let message = record.sns.as_ref().and_then(|sns| sns.message.as_deref());
-                        found.extend(events(
-                            message.ok_or(Junk::Missing("Sns.Message"))?,
-                            received_at,
-                            depth + 1,
-                        )?);
-                    }
-                    Some(other) => return Err(Junk::Source(other.to_owned())),
-                    None => return Err(Junk::Missing("eventSource")),
-                }
+                record.add_to(content, received_at, depth);
             }
-            return Ok(found);
+        } else if let (Some(detail_type), Some(detail)) = (&self.detail_type, self.detail) {
+            let time = self.time.as_deref().and_then(instant);
+            content.add(eventbridge_event(
+                self.source.as_deref(),
+                detail_type,
+                detail,
+                time.unwrap_or(received_at),
+            ));
+        } else if let (Some("Notification"), Some(message)) = (self.kind.as_deref(), &self.message)
+        {
+            content.add_text(message, received_at, depth + 1);
+        } else if self.event.as_deref() == Some("s3:TestEvent") {
+            content.add(Ok(Event::Ignored("s3:TestEvent".into())));
+        } else {
+            content.add(Err(Junk::Shape));
         }
-        if let (Some(detail_type), Some(detail)) = (&self.detail_type, &self.detail) {
-            if self.source.as_deref() != Some("aws.s3") {
-                return Err(Junk::Source(
-                    self.source.map(Into::into).unwrap_or_default(),
-                ));
-            }
-            let time = self
-                .time
-                .as_deref()
-                .and_then(instant)
-                .unwrap_or(received_at);
-            return serde_json::from_str::<Detail<Text<'_>>>(detail.get())?
-                .event(detail_type, time)
-                .map(|event| vec![event]);
-        }
-        if let (Some("Notification"), Some(message)) = (self.kind.as_deref(), &self.message) {
-            return events(message, received_at, depth + 1);
-        }
-        if self.event.as_deref() == Some("s3:TestEvent") {
-            return Ok(vec![Event::Ignored("s3:TestEvent".into())]);
-        }
-        Err(Junk::Shape)
     }
+}
+
+fn eventbridge_event(
+    source: Option<&str>,
+    detail_type: &str,
+    detail: &RawValue,
+    time: OffsetDateTime,
+) -> Result<Event, Junk> {
+    if source != Some("aws.s3") {
+        return Err(Junk::Source(source.unwrap_or_default().to_owned()));
+    }
+    serde_json::from_str::<Detail<'_>>(detail.get())?.event(detail_type, time)
 }
 
 /// An element of `Records`, as SQS, SNS and S3 write it.
 #[derive(Debug, Deserialize)]
-struct Record<S> {
+struct Record<'a> {
     /// SNS spells it with a capital.
-    #[serde(rename = "eventSource", alias = "EventSource")]
-    event_source: Option<S>,
-    #[serde(rename = "messageId")]
-    message_id: Option<S>,
-    body: Option<S>,
-    #[serde(rename = "Sns")]
-    sns: Option<Sns<S>>,
-    #[serde(rename = "eventVersion")]
-    event_version: Option<S>,
-    #[serde(rename = "eventName")]
-    event_name: Option<S>,
-    #[serde(rename = "eventTime")]
-    event_time: Option<S>,
-    s3: Option<Entity<S>>,
+    #[serde(borrow, rename = "eventSource", alias = "EventSource")]
+    event_source: Option<Text<'a>>,
+    #[serde(borrow, rename = "messageId")]
+    message_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    body: Option<Text<'a>>,
+    #[serde(borrow, rename = "Sns")]
+    sns: Option<Sns<'a>>,
+    #[serde(borrow, rename = "eventVersion")]
+    event_version: Option<Text<'a>>,
+    #[serde(borrow, rename = "eventName")]
+    event_name: Option<Text<'a>>,
+    #[serde(borrow, rename = "eventTime")]
+    event_time: Option<Text<'a>>,
+    #[serde(borrow)]
+    s3: Option<Entity<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Sns<S> {
-    #[serde(rename = "Message")]
-    message: Option<S>,
+struct Sns<'a> {
+    #[serde(borrow, rename = "Message")]
+    message: Option<Text<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Entity<S> {
-    bucket: Option<Bucket<S>>,
-    object: Option<Object<S>>,
+struct Entity<'a> {
+    #[serde(borrow)]
+    bucket: Option<Bucket<'a>>,
+    #[serde(borrow)]
+    object: Option<Object<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Bucket<S> {
-    name: Option<S>,
+struct Bucket<'a> {
+    #[serde(borrow)]
+    name: Option<Text<'a>>,
 }
 
 /// An object as classic notifications (camel case) and EventBridge (kebab case) describe it.
 #[derive(Debug, Deserialize)]
-struct Object<S> {
-    key: Option<S>,
+struct Object<'a> {
+    #[serde(borrow)]
+    key: Option<Text<'a>>,
     size: Option<i64>,
-    #[serde(rename = "eTag", alias = "etag")]
-    etag: Option<S>,
-    #[serde(rename = "versionId", alias = "version-id")]
-    version_id: Option<S>,
-    sequencer: Option<S>,
+    #[serde(borrow, rename = "eTag", alias = "etag")]
+    etag: Option<Text<'a>>,
+    #[serde(borrow, rename = "versionId", alias = "version-id")]
+    version_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    sequencer: Option<Text<'a>>,
 }
 
-impl<S: Deref<Target = str> + Into<String>> Record<S> {
+impl<'a> Record<'a> {
+    /// The message of a queue.
+    fn message(self, received_at: OffsetDateTime) -> Message<'a> {
+        let mut content = Content::default();
+        match &self.body {
+            Some(body) => content.add_text(body, received_at, 1),
+            None => content.add(Err(Junk::Missing("body"))),
+        }
+        Message {
+            id: self.message_id.map(|Text(id)| id),
+            body: self.body.map_or_else(Cow::default, |Text(body)| body),
+            content,
+        }
+    }
+
+    /// Adds what is inside, if this is an envelope, or the event that it is.
+    fn add_to(self, content: &mut Content, received_at: OffsetDateTime, depth: usize) {
+        let (name, inner) = match self.source() {
+            Some("aws:s3" | "minio:s3") => {
+                content.add(self.event(received_at));
+                return;
+            }
+            Some("aws:sqs") => ("body", self.body.as_deref()),
+            Some("aws:sns") => {
+                let message = self.sns.as_ref().and_then(|sns| sns.message.as_deref());
+                ("Sns.Message", message)
+            }
+            Some(other) => {
+                content.add(Err(Junk::Source(other.to_owned())));
+                return;
+            }
+            None => ("eventSource", None),
+        };
+        match inner {
+            Some(text) => content.add_text(text, received_at, depth + 1),
+            None => content.add(Err(Junk::Missing(name))),
+        }
+    }
+
     fn source(&self) -> Option<&str> {
         self.event_source.as_deref()
     }
@@ -318,15 +406,18 @@ impl<S: Deref<Target = str> + Into<String>> Record<S> {
 
 /// `detail` of an EventBridge event.
 #[derive(Debug, Deserialize)]
-struct Detail<S> {
-    bucket: Option<Bucket<S>>,
-    object: Option<Object<S>>,
-    reason: Option<S>,
-    #[serde(rename = "deletion-type")]
-    deletion_type: Option<S>,
+struct Detail<'a> {
+    #[serde(borrow)]
+    bucket: Option<Bucket<'a>>,
+    #[serde(borrow)]
+    object: Option<Object<'a>>,
+    #[serde(borrow)]
+    reason: Option<Text<'a>>,
+    #[serde(borrow, rename = "deletion-type")]
+    deletion_type: Option<Text<'a>>,
 }
 
-impl<S: Deref<Target = str> + Into<String>> Detail<S> {
+impl Detail<'_> {
     fn event(self, detail_type: &str, time: OffsetDateTime) -> Result<Event, Junk> {
         let versioned = self
             .object
@@ -367,13 +458,10 @@ enum Meaning {
 }
 
 impl Meaning {
-    fn change<S>(self, location: Location, object: Object<S>, time: OffsetDateTime) -> Change
-    where
-        S: Deref<Target = str> + Into<String>,
-    {
+    fn change(self, location: Location, object: Object<'_>, time: OffsetDateTime) -> Change {
         let kind = match self {
             Self::Put if location.is_folder_marker(object.size) => Kind::Removed,
-            Self::Put => Kind::Put(Content::new(
+            Self::Put => Kind::Put(change::Content::new(
                 object.etag.map(Into::into),
                 object.size,
                 object.version_id.map(Into::into),

@@ -154,7 +154,7 @@ async fn logs_are_json_and_say_it_once() {
     assert_eq!(
         (
             &line["fields"]["changed"],
-            &line["fields"]["stale"],
+            &line["fields"]["duplicate"],
             &line["level"]
         ),
         (&json!(1), &json!(1), &json!("INFO"))
@@ -190,14 +190,51 @@ async fn it_starts_without_its_database_and_finds_it_later() {
 }
 
 #[tokio::test]
-async fn a_direct_event_that_cannot_be_applied_fails_the_invocation() {
+async fn a_direct_event_that_can_never_be_applied_is_kept_once() {
     let deployed = Deployed::start().await;
     let event = json!({ "Records": [{ "eventSource": "aws:kinesis" }] });
-    let FunctionError::Handler(failure) = deployed.function.invoke(&event).await.unwrap_err()
+    let answer = deployed.function.invoke(&event).await.unwrap();
+    assert_eq!(answer["quarantined"], 1, "{answer}");
+    let rows = deployed
+        .sql
+        .query("select reason, body, message_id from quarantine", &[])
+        .await
+        .unwrap();
+    let [row] = rows.as_slice() else {
+        panic!("{} rows", rows.len())
+    };
+    let (reason, body, id): (String, String, String) = (row.get(0), row.get(1), row.get(2));
+    assert_eq!(reason, "its source is \"aws:kinesis\", not S3");
+    assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), event);
+    assert!(!id.is_empty(), "Lambda's own id of the request");
+}
+
+#[tokio::test]
+async fn a_command_is_answered_and_a_wrong_one_refused() {
+    let deployed = Deployed::start().await;
+    let command = json!({ "replay": {}, "reconcile": { "bucket": "documents" } });
+    let answer = deployed.function.invoke(&command).await.unwrap();
+    assert_eq!(answer["replay"]["finished"], true, "{answer}");
+    assert_eq!(answer["reconcile"]["state"], "finished", "{answer}");
+    let wrong = json!({ "reconcile": { "bucket": "documents", "all": true } });
+    let FunctionError::Handler(failure) = deployed.function.invoke(&wrong).await.unwrap_err()
     else {
         panic!("not the handler")
     };
-    insta::assert_snapshot!(failure.error_message, @r#"the event was not applied: its source is "aws:kinesis", not S3"#);
+    assert!(
+        failure.error_message.contains("unknown field `all`"),
+        "{}",
+        failure.error_message
+    );
+    let gone = json!({ "reconcile": { "bucket": "not-there" } });
+    let FunctionError::Handler(failure) = deployed.function.invoke(&gone).await.unwrap_err() else {
+        panic!("not the handler")
+    };
+    assert!(
+        failure.error_message.contains("reconciled"),
+        "{}",
+        failure.error_message
+    );
 }
 
 #[tokio::test]
@@ -265,7 +302,6 @@ async fn what_s3_cannot_be_asked_comes_again_and_the_rest_is_applied() {
     let event = queue_of_records(&[put("plain", "1", "e1"), version_deleted]);
     for fault in [
         Fault::SlowDown,
-        Fault::AccessDenied,
         Fault::InternalError,
         Fault::Hang(Duration::from_mins(1)),
     ] {

@@ -5,15 +5,15 @@ mod support;
 use std::collections::HashMap;
 
 use shared::s3::{S3, Settings};
-use support::{Sync, delete, deliver, documents, put, queue_of_records, rows};
+use support::{Sync, delete, deliver, function, put, queue_of_records, rows};
 use testkit::Postgres;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_instances_that_start_together_create_the_tables_once() {
     let postgres = Postgres::start().await;
     let starts = (0..10).map(|_| {
-        let documents = documents(postgres.url());
-        tokio::spawn(async move { documents.prepare().await })
+        let function = function(postgres.url(), S3::new(Settings::default()));
+        tokio::spawn(async move { function.documents.prepare().await })
     });
     for start in starts.collect::<Vec<_>>() {
         start.await.unwrap().unwrap();
@@ -24,7 +24,7 @@ async fn ten_instances_that_start_together_create_the_tables_once() {
         .await
         .unwrap()
         .get(0);
-    assert_eq!(migrations, 1);
+    assert_eq!(migrations, 3);
     assert_eq!(rows(&sql).await, "");
 }
 
@@ -60,13 +60,10 @@ async fn overlapping_batches_end_as_the_last_events() {
             events.swap(index, other);
         }
         let events = events.clone();
-        let documents = documents(sync.postgres.url());
+        let function = function(sync.postgres.url(), S3::new(Settings::default()));
         tokio::spawn(async move {
-            let s3 = S3::new(Settings::default());
             for batch in events.chunks(97) {
-                let answer = deliver(&s3, &documents, &queue_of_records(batch))
-                    .await
-                    .unwrap();
+                let answer = deliver(&function, &queue_of_records(batch)).await.unwrap();
                 assert_eq!(support::failed_ids(answer), [""; 0]);
             }
         })

@@ -9,10 +9,10 @@ mod support;
 
 use std::time::Duration;
 
-use document_sync::Documents;
+use document_sync::DocumentSync;
 use serde_json::Value;
 use shared::s3::{S3, Settings};
-use support::{deliver, documents, failed_ids, put, queue_of_records, rows};
+use support::{deliver, failed_ids, function, put, queue_of_records, rows};
 use testkit::{Fault, Postgres, Proxy};
 use tokio::time::Instant;
 
@@ -20,26 +20,27 @@ use tokio::time::Instant;
 struct Remote {
     postgres: Postgres,
     proxy: Proxy,
-    documents: Documents,
-    s3: S3,
+    function: DocumentSync,
 }
 
 impl Remote {
     async fn start() -> Self {
         let postgres = Postgres::start_own().await;
         let proxy = Proxy::start(postgres.address()).await;
-        let documents = documents(&postgres.url_through(proxy.address()));
-        documents.prepare().await.unwrap();
+        let function = function(
+            &postgres.url_through(proxy.address()),
+            S3::new(Settings::default()),
+        );
+        function.documents.prepare().await.unwrap();
         Self {
             postgres,
             proxy,
-            documents,
-            s3: S3::new(Settings::default()),
+            function,
         }
     }
 
     async fn failures(&self, payload: &Value) -> Vec<String> {
-        failed_ids(deliver(&self.s3, &self.documents, payload).await.unwrap())
+        failed_ids(deliver(&self.function, payload).await.unwrap())
     }
 
     async fn rows(&self) -> usize {
@@ -121,8 +122,7 @@ async fn a_server_restarted_in_the_middle_of_a_batch_is_found_again() {
         .await
         .unwrap();
     let payload = batch(50);
-    let documents = &remote.documents;
-    let (s3, waiting) = (&remote.s3, deliver(&remote.s3, documents, &payload));
+    let waiting = deliver(&remote.function, &payload);
     let restarting = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         remote.postgres.cluster().restart().await.unwrap();
@@ -130,7 +130,7 @@ async fn a_server_restarted_in_the_middle_of_a_batch_is_found_again() {
     let (answer, ()) = tokio::join!(waiting, restarting);
     // Either the second try found the server up again, or the messages come again.
     if !failed_ids(answer.unwrap()).is_empty() {
-        assert!(failed_ids(deliver(s3, documents, &payload).await.unwrap()).is_empty());
+        assert!(failed_ids(deliver(&remote.function, &payload).await.unwrap()).is_empty());
     }
     assert_eq!(remote.rows().await, 50);
 }
@@ -141,7 +141,9 @@ async fn a_server_that_says_nothing_does_not_outlast_the_invocation() {
     remote.proxy.set(Fault::Stall);
     let payload = support::payload(&batch(2));
     let deadline = Instant::now() + Duration::from_millis(500);
-    let answer = document_sync::handle(&remote.s3, &remote.documents, payload, deadline)
+    let answer = remote
+        .function
+        .handle(&payload, "request", deadline)
         .await
         .unwrap();
     assert_eq!(failed_ids(answer), ["m0", "m1"]);

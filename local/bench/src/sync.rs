@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use document_sync::{Documents, handle};
+use document_sync::{Config, DocumentSync};
 use futures_util::future::try_join_all;
 use private_postgres::Cluster;
 use serde_json::json;
-use shared::database::{Database, Url};
-use shared::s3::{S3, Settings};
+use shared::database::Url;
+use shared::s3::Settings;
 use tokio_postgres::{Client, NoTls};
 
 use crate::Failure;
@@ -80,22 +80,18 @@ pub(crate) async fn run(folder: &Path) -> Result<(), Failure> {
 
 /// document-sync in this process, and a session beside it.
 struct Sync {
-    s3: S3,
-    documents: Documents,
+    function: DocumentSync,
     sql: Client,
 }
 
 impl Sync {
     async fn start(url: &str) -> Result<Self, Failure> {
-        let documents = Documents::new(Database::new(url.parse::<Url>()?.into()));
-        documents.prepare().await?;
+        let config = Config::new(url.parse::<Url>()?.into(), Settings::default());
+        let function = DocumentSync::new(config);
+        function.documents.prepare().await?;
         let (sql, connection) = tokio_postgres::connect(url, NoTls).await?;
         tokio::spawn(connection); // ends with the client
-        Ok(Self {
-            s3: S3::new(Settings::default()),
-            documents,
-            sql,
-        })
+        Ok(Self { function, sql })
     }
 
     /// One invocation, from the text that Lambda sends to the answer.
@@ -103,7 +99,7 @@ impl Sync {
         let started = Instant::now();
         let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
         let payload = serde_json::from_str(payload)?;
-        let answer = handle(&self.s3, &self.documents, payload, deadline).await?;
+        let answer = self.function.handle(&payload, "", deadline).await?;
         let answer = serde_json::to_value(answer)?;
         let elapsed = started.elapsed();
         if answer == json!({ "batchItemFailures": [] }) {
@@ -116,7 +112,7 @@ impl Sync {
     async fn apply(&self, batch: Batch) -> Result<Duration, Failure> {
         let states = batch.states()?;
         let started = Instant::now();
-        let applied = self.documents.apply(&states).await?;
+        let applied = self.function.documents.apply(&states, &[]).await?;
         let elapsed = started.elapsed();
         if applied.changed == batch.size {
             Ok(elapsed)

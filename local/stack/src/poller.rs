@@ -1,10 +1,10 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use document_sync::{Answer, Documents, handle};
+use document_sync::{Answer, DocumentSync};
 use embedded_s3::{Message, Queue, QueueError};
 use md5::{Digest, Md5};
 use serde_json::{Value, json};
-use shared::{s3::S3, telemetry::chain};
+use shared::telemetry::chain;
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
@@ -29,8 +29,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(crate) struct Poller {
     pub(crate) queue: Queue,
-    pub(crate) s3: S3,
-    pub(crate) documents: Arc<Documents>,
+    pub(crate) function: Arc<DocumentSync>,
 }
 
 impl Poller {
@@ -78,13 +77,13 @@ impl Poller {
             }
         };
         let deadline = Instant::now() + INVOCATION;
-        match handle(&self.s3, &self.documents, payload, deadline).await {
+        match self.function.handle(&payload, "", deadline).await {
             Ok(Answer::Queue(answer)) => answer
                 .batch_item_failures
                 .into_iter()
                 .map(|failure| failure.item_identifier)
                 .collect(),
-            Ok(Answer::Direct(_)) => all(), // not an answer to a queue, so nothing is acknowledged
+            Ok(Answer::Direct(_) | Answer::Done(_)) => all(), // not an answer to a queue, so nothing is acknowledged
             Err(error) => {
                 tracing::error!(error = %chain(&error), "document-sync failed");
                 all()

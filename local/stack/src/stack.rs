@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
-use document_sync::Documents;
+use document_sync::{Config as Settings, DocumentSync};
 use embedded_s3::Credentials;
-use shared::{database::Database as Connections, s3::S3, telemetry::chain};
+use shared::{s3::S3, telemetry::chain};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
@@ -43,16 +43,17 @@ impl Stack {
         let database = Database::start(&config, &folder).await?;
         let store = Store::start(folder.path(), credentials.clone(), listener).await?;
 
-        let documents = Arc::new(Documents::new(Connections::new(
-            database.url.clone().into(),
-        )));
-        if let Err(error) = documents.prepare().await {
+        let settings = Settings::new(database.url.clone().into(), shared::s3::Settings::default());
+        let function = DocumentSync {
+            s3: S3::with_client(store.s3.client()),
+            ..DocumentSync::new(settings)
+        };
+        if let Err(error) = function.documents.prepare().await {
             tracing::warn!(error = %chain(&error), "starting without a database connection");
         }
         let poller = Poller {
             queue: store.queue(),
-            s3: S3::with_client(store.s3.client()),
-            documents,
+            function: Arc::new(function),
         };
         let (stop_workers, stop) = watch::channel(false);
         let buckets = Buckets::new(store.s3.clone());

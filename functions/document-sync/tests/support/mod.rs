@@ -11,9 +11,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use document_sync::{Answer, Documents, NotApplied, Payload, handle};
+use document_sync::{Answer, Config, DocumentSync, Failure, Payload};
 use serde_json::{Value, json};
-use shared::database::{Database, Url};
+use shared::database::Url;
 use shared::s3::{S3, Settings};
 use testkit::Postgres;
 use tokio::time::Instant;
@@ -88,8 +88,7 @@ pub(crate) fn queue_of_records(records: &[Value]) -> Value {
 pub(crate) struct Sync {
     pub(crate) postgres: Postgres,
     pub(crate) sql: tokio_postgres::Client,
-    pub(crate) documents: Documents,
-    pub(crate) s3: S3,
+    pub(crate) function: DocumentSync,
 }
 
 impl Sync {
@@ -103,21 +102,33 @@ impl Sync {
     }
 
     pub(crate) async fn with_s3(s3: S3) -> Self {
-        let postgres = Postgres::start().await;
+        Self::at(Postgres::start().await, s3).await
+    }
+
+    /// As [`start`](Self::start), with a server that can be stopped.
+    pub(crate) async fn start_own() -> Self {
+        let nowhere = S3::new(Settings::default());
+        Self::at(Postgres::start_own().await, nowhere).await
+    }
+
+    async fn at(postgres: Postgres, s3: S3) -> Self {
         let sql = postgres.connect().await;
-        let documents = documents(postgres.url());
-        documents.prepare().await.expect("the tables are created");
+        let function = function(postgres.url(), s3);
+        function
+            .documents
+            .prepare()
+            .await
+            .expect("the tables are created");
         Self {
             postgres,
             sql,
-            documents,
-            s3,
+            function,
         }
     }
 
     /// Delivers a payload with plenty of time.
-    pub(crate) async fn deliver(&self, payload: &Value) -> Result<Answer, NotApplied> {
-        deliver(&self.s3, &self.documents, payload).await
+    pub(crate) async fn deliver(&self, payload: &Value) -> Result<Answer, Failure> {
+        deliver(&self.function, payload).await
     }
 
     /// Delivers to a queue's function and returns the ids of the messages that failed.
@@ -135,23 +146,26 @@ impl Sync {
     }
 }
 
-pub(crate) fn documents(url: &str) -> Documents {
-    let url: Url = url.parse().expect("the test database has a URL");
-    Documents::new(Database::new(url.into()))
+/// The function with this database and S3, and no other settings.
+pub(crate) fn function(url: &str, s3: S3) -> DocumentSync {
+    let mut function = DocumentSync::new(config(url));
+    function.s3 = s3;
+    function
 }
 
-pub(crate) async fn deliver(
-    s3: &S3,
-    documents: &Documents,
-    payload: &Value,
-) -> Result<Answer, NotApplied> {
-    handle(
-        s3,
-        documents,
-        self::payload(payload),
-        Instant::now() + Duration::from_mins(1),
-    )
-    .await
+pub(crate) fn config(url: &str) -> Config {
+    let url: Url = url.parse().expect("the test database has a URL");
+    Config::new(url.into(), Settings::default())
+}
+
+pub(crate) async fn deliver(function: &DocumentSync, payload: &Value) -> Result<Answer, Failure> {
+    function
+        .handle(
+            &self::payload(payload),
+            "request",
+            Instant::now() + Duration::from_mins(1),
+        )
+        .await
 }
 
 /// What Lambda's runtime makes of an event.

@@ -1,15 +1,3 @@
--- What the user's application reads: one row per object that is there now.
-create table if not exists document (
-    id            bigint generated always as identity primary key,
-    uri           text not null unique, -- s3://bucket/key, the key as it is, not encoded
-    title         text not null,        -- last segment of the key
-    size          bigint,               -- bytes
-    etag          text,                 -- without quotes
-    version_id    text,                 -- null in a bucket without versions
-    last_modified timestamptz,          -- when the object became what it is, by S3's clock
-    updated_at    timestamptz not null default current_timestamp
-);
-
 -- The order of events, per object, deleted ones included: without the tombstones a late event would
 -- bring a deleted document back. Kept narrow, because every document pays for a row here.
 create table if not exists s3_object (
@@ -25,3 +13,6 @@ create table if not exists s3_object (
     version_id text,
     uri        text              -- of a deleted object; the documents table has the others
 );
+
+-- For forgetting deleted objects when no event about them can be on its way any more.
+create index if not exists s3_object_tombstone on s3_object (event_time) where deleted;
