@@ -38,7 +38,7 @@ def created(key):
 
 def applied(report):
     """How many changes the function looked at, whether S3's own event came first or not."""
-    return sum(report.get(name, 0) for name in ("changed", "confirmed", "stale"))
+    return sum(report.get(name, 0) for name in ("changed", "confirmed", "stale", "duplicate"))
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_boto3_invokes_by_every_form_of_the_name(servers, functions, name):
 
 
 def test_boto3_hears_of_a_failure_of_the_function(functions):
-    answer = functions.invoke(FunctionName=FUNCTION, Payload=b'"neither event nor request"')
+    answer = functions.invoke(FunctionName=FUNCTION, Payload=b'{"reconcile": {}}')
     assert (answer["StatusCode"], answer["FunctionError"]) == (200, "Unhandled")
     assert json.load(answer["Payload"]).keys() == {"errorMessage", "errorType"}
 

@@ -41,7 +41,7 @@ async fn the_function_answers_whoever_waits_for_it() {
     assert_eq!(answer.headers["x-amzn-requestid"].len(), 36);
     assert!(!answer.headers.contains_key("x-amz-function-error"));
     // The event of S3 itself may have come first.
-    let counts = ["changed", "confirmed", "stale"];
+    let counts = ["changed", "confirmed", "stale", "duplicate"];
     let applied: u64 = counts
         .iter()
         .filter_map(|name| answer.json()[name].as_u64())
@@ -54,15 +54,16 @@ async fn the_function_answers_whoever_waits_for_it() {
 async fn a_failure_of_the_function_is_an_answer() {
     let place = Place::new();
     let running = place.start().await;
-    let answer = Request::new(&place, &running).body("7").send().await;
+    let answer = Request::new(&place, &running)
+        .body(r#"{"reconcile": {}}"#)
+        .send()
+        .await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.headers["x-amz-function-error"], "Unhandled");
     let failure = answer.json();
-    assert!(
-        failure["errorMessage"].as_str().unwrap().contains('7'),
-        "{failure}"
-    );
-    assert_eq!(failure["errorType"], "serde_json::error::Error");
+    assert_ne!(failure["errorMessage"].as_str().unwrap(), "");
+    let kind = failure["errorType"].as_str().unwrap();
+    assert!(kind.starts_with("document_sync::"), "{failure}");
 }
 
 #[tokio::test]
