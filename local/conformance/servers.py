@@ -1,4 +1,4 @@
-"""The S3 servers under comparison: Holdfast's own, and moto as a second opinion."""
+"""The S3 servers under comparison, Holdfast's own and moto as a second opinion; and the local stack."""
 
 import json
 import os
@@ -67,7 +67,7 @@ def embedded() -> Iterator[Server]:
     owner = Credentials("AKIACONFORMANCE00001", "conformance+secret/with=signs")
     with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
         address = f"127.0.0.1:{free_port()}"
-        command = [embedded_binary(), "--folder", folder, "--address", address]
+        command = [binary("embedded-s3"), "--folder", folder, "--address", address]
         environment = {
             "HOLDFAST_ACCESS_KEY_ID": owner.access_key,
             "HOLDFAST_SECRET_ACCESS_KEY": owner.secret_key,
@@ -85,17 +85,37 @@ def moto() -> Iterator[Server]:
         yield Server("moto", f"http://{address}", Credentials("AKIAIOSFODNN7EXAMPLE", "moto"), "123456789012")
 
 
+@contextmanager
+def stack() -> Iterator[tuple[Server, Server]]:
+    """The binary `stack` of this checkout: its S3, and its Invoke API of Lambda."""
+    owner = Credentials("AKIACONFORMANCE00002", "conformance+secret/with=signs")
+    s3, functions, database = free_port(), free_port(), free_port()
+    with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
+        os.chmod(folder, 0o755)  # PostgreSQL's user passes through it when we are root
+        environment = {
+            "HOLDFAST_DATA": f"{folder}/data",
+            "HOLDFAST_S3_PORT": str(s3),
+            "HOLDFAST_LAMBDA_PORT": str(functions),
+            "HOLDFAST_POSTGRES_PORT": str(database),
+            "HOLDFAST_ACCESS_KEY_ID": owner.access_key,
+            "HOLDFAST_SECRET_ACCESS_KEY": owner.secret_key,
+            "DATABASE_URL": "",
+        }
+        with running([binary("stack")], f"127.0.0.1:{functions}", environment):
+            yield tuple(Server("stack", f"http://127.0.0.1:{port}", owner, "000000000000") for port in (s3, functions))
+
+
 SERVERS = {"embedded": embedded, "moto": moto}
 
 
-def embedded_binary() -> str:
-    """The path of the binary, built first if need be; `EMBEDDED_S3` names another one."""
-    named = os.environ.get("EMBEDDED_S3")
+def binary(name: str) -> str:
+    """The path of a binary, built first if need be; a variable such as `EMBEDDED_S3` names another one."""
+    named = os.environ.get(name.upper().replace("-", "_"))
     if named:
         return named
     cargo = shutil.which("cargo")
     if cargo is None:
-        raise RuntimeError("cargo is missing, which builds the embedded S3")
+        raise RuntimeError(f"cargo is missing, which builds {name}")
     build = subprocess.run(
         # As tools/test.sh builds it, so that it is there already.
         [cargo, "build", "--workspace", "--all-targets", "--message-format", "json-render-diagnostics"],
@@ -106,9 +126,9 @@ def embedded_binary() -> str:
     for line in build.stdout.splitlines():
         message = json.loads(line)
         # Only what was linked has a path; the tests of a binary are linked under its name too.
-        if message.get("executable") and not message["profile"]["test"] and message["target"]["name"] == "embedded-s3":
+        if message.get("executable") and not message["profile"]["test"] and message["target"]["name"] == name:
             return message["executable"]
-    raise RuntimeError("the package embedded-s3 has no binary")
+    raise RuntimeError(f"no package of the workspace has the binary {name}")
 
 
 @contextmanager

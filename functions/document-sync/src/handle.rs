@@ -4,6 +4,7 @@ use aws_lambda_events::sqs::SqsBatchResponse;
 use serde::Serialize;
 use shared::database::Database;
 use shared::s3::S3;
+use shared::telemetry::chain;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
@@ -52,7 +53,7 @@ pub struct Done {
     pub reconcile: Option<Reconciled>,
 }
 
-/// Why an invocation failed. Nothing that was reported as done is lost, and all of it can be tried again.
+/// Why an invocation failed, with all causes: Lambda shows its caller nothing but this text. Nothing that was reported as done is lost, and all of it can be tried again.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// An event without a queue behind it was not applied, or not wholly: Lambda has to deliver it again.
@@ -62,11 +63,11 @@ pub enum Failure {
     #[error(transparent)]
     Command(#[from] InvalidCommand),
     /// Messages are still in quarantine.
-    #[error("the quarantine was not replayed, or not wholly")]
-    Replay(#[source] documents::Error),
+    #[error("the quarantine was not replayed, or not wholly: {}", chain(.0))]
+    Replay(documents::Error),
     /// The bucket was not compared to its end; the next run resumes.
-    #[error("the bucket was not reconciled, or not wholly")]
-    Reconcile(#[source] reconcile::Error),
+    #[error("the bucket was not reconciled, or not wholly: {}", chain(.0))]
+    Reconcile(reconcile::Error),
 }
 
 impl DocumentSync {

@@ -13,6 +13,8 @@ pub struct Config {
     pub folder: PathBuf,
     /// `HOLDFAST_S3_PORT`: S3 and STS on 127.0.0.1.
     pub s3_port: u16,
+    /// `HOLDFAST_LAMBDA_PORT`: the functions, as Lambda's API invokes them, on 127.0.0.1.
+    pub lambda_port: u16,
     /// `HOLDFAST_POSTGRES_PORT`: the private PostgreSQL on 127.0.0.1.
     pub postgres_port: u16,
     /// `DATABASE_URL`: a database of the user's instead of the private one.
@@ -25,6 +27,7 @@ impl FromEnv for Config {
     fn from_env(env: &mut Env) -> Option<Self> {
         let folder = env.or("HOLDFAST_DATA", PathBuf::from(".holdfast"));
         let s3_port = env.or("HOLDFAST_S3_PORT", 9001);
+        let lambda_port = env.or("HOLDFAST_LAMBDA_PORT", 9002);
         let postgres_port = env.or("HOLDFAST_POSTGRES_PORT", 9005);
         let database = env.optional("DATABASE_URL");
         let access_key_id: Option<Option<String>> = env.optional("HOLDFAST_ACCESS_KEY_ID");
@@ -40,6 +43,7 @@ impl FromEnv for Config {
         Some(Self {
             folder: folder?,
             s3_port: s3_port?,
+            lambda_port: lambda_port?,
             postgres_port: postgres_port?,
             database: database?,
             credentials: access_key_id?.zip(secret_access_key?).map(
@@ -84,7 +88,10 @@ mod tests {
     fn an_empty_environment_is_enough() {
         let config = Config::read(Env::default()).unwrap();
         assert_eq!(config.folder, PathBuf::from(".holdfast"));
-        assert_eq!((config.s3_port, config.postgres_port), (9001, 9005));
+        assert_eq!(
+            (config.s3_port, config.lambda_port, config.postgres_port),
+            (9001, 9002, 9005)
+        );
         assert!(config.database.is_none() && config.credentials.is_none());
     }
 
@@ -92,12 +99,13 @@ mod tests {
     fn all_mistakes_come_in_one_message() {
         let variables = [
             ("HOLDFAST_S3_PORT", "http"),
+            ("HOLDFAST_LAMBDA_PORT", "-1"),
             ("HOLDFAST_POSTGRES_PORT", "99999"),
             ("DATABASE_URL", "postgresql://user:geheim@host:port/db"),
             ("HOLDFAST_ACCESS_KEY_ID", "key"),
         ];
         let error = Config::read(Env::new(variables)).unwrap_err().to_string();
-        insta::assert_snapshot!(error, @"invalid configuration: HOLDFAST_S3_PORT is invalid: invalid digit found in string; HOLDFAST_POSTGRES_PORT is invalid: number too large to fit in target type; DATABASE_URL is invalid: not a PostgreSQL connection URL: invalid value for option `port`; HOLDFAST_SECRET_ACCESS_KEY is not set");
+        insta::assert_snapshot!(error, @"invalid configuration: HOLDFAST_S3_PORT is invalid: invalid digit found in string; HOLDFAST_LAMBDA_PORT is invalid: invalid digit found in string; HOLDFAST_POSTGRES_PORT is invalid: number too large to fit in target type; DATABASE_URL is invalid: not a PostgreSQL connection URL: invalid value for option `port`; HOLDFAST_SECRET_ACCESS_KEY is not set");
         assert!(!error.contains("geheim"));
     }
 

@@ -76,9 +76,14 @@ pub enum Error {
     #[error("could not set up the queue of events")]
     Queue(#[from] embedded_s3::QueueError),
 
-    /// The S3 server ended by itself.
-    #[error("the S3 server ended")]
-    Served(#[source] io::Error),
+    /// A server ended by itself, or cannot listen.
+    #[error("the server of {what} ended")]
+    Served {
+        /// What it served.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
 
     /// Signals cannot be received.
     #[error("could not listen for signals")]

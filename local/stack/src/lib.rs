@@ -7,8 +7,10 @@
 //! - [`Stack`]: the start, the wait and the stop of everything.
 //! - `folder`: the data folder: its lock, its credentials, its `env` file.
 //! - `database`: PostgreSQL, ours or the user's. `store`: the embedded S3, its buckets and its port.
+//! - `port`: those of 127.0.0.1 are taken before anything slow is done.
 //! - `buckets`: those the user makes are watched as well.
-//! - `poller`: from the queue of S3's events to document-sync, as AWS Lambda does it.
+//! - `function`: document-sync, in this process. `poller`: from the queue of S3's events to document-sync, as AWS Lambda does it.
+//! - `lambda`: the function behind Lambda's Invoke API.
 //! - `welcome`: what is printed when all of it runs.
 
 mod buckets;
@@ -16,7 +18,10 @@ mod config;
 mod database;
 mod error;
 mod folder;
+mod function;
+mod lambda;
 mod poller;
+mod port;
 mod stack;
 mod store;
 mod welcome;

@@ -1,6 +1,6 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use document_sync::{Answer, DocumentSync};
+use document_sync::Answer;
 use embedded_s3::{Message, Queue, QueueError};
 use md5::{Digest, Md5};
 use serde_json::{Value, json};
@@ -10,7 +10,10 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::store::REGION;
+use crate::{
+    function::{Function, request_id},
+    store::REGION,
+};
 
 /// Messages per invocation, at most.
 const BATCH: usize = 1000;
@@ -29,7 +32,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(crate) struct Poller {
     pub(crate) queue: Queue,
-    pub(crate) function: Arc<DocumentSync>,
+    pub(crate) function: Arc<Function>,
 }
 
 impl Poller {
@@ -69,23 +72,21 @@ impl Poller {
     /// Invokes the function, and gives the ids of the messages to deliver again.
     async fn invoke(&self, messages: &[Message]) -> HashSet<String> {
         let all = || messages.iter().map(|message| message.id.clone()).collect();
-        let payload = match serde_json::from_str(&event(messages).to_string()) {
-            Ok(payload) => payload,
-            Err(error) => {
-                tracing::error!(%error, "document-sync does not take the event");
-                return all();
-            }
-        };
+        let payload = event(messages).to_string();
         let deadline = Instant::now() + INVOCATION;
-        match self.function.handle(&payload, "", deadline).await {
+        match self
+            .function
+            .invoke(&request_id(), &payload, deadline)
+            .await
+        {
             Ok(Answer::Queue(answer)) => answer
                 .batch_item_failures
                 .into_iter()
                 .map(|failure| failure.item_identifier)
                 .collect(),
             Ok(Answer::Direct(_) | Answer::Done(_)) => all(), // not an answer to a queue, so nothing is acknowledged
-            Err(error) => {
-                tracing::error!(error = %chain(&error), "document-sync failed");
+            Err(failure) => {
+                tracing::error!(error = %failure, "document-sync failed");
                 all()
             }
         }

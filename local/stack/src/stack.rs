@@ -1,8 +1,6 @@
 use std::sync::Arc;
 
-use document_sync::{Config as Settings, DocumentSync};
 use embedded_s3::Credentials;
-use shared::{s3::S3, telemetry::chain};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
@@ -10,8 +8,11 @@ use crate::{
     buckets::Buckets,
     database::Database,
     folder::Folder,
+    function::Function,
+    lambda::Lambda,
     poller::Poller,
-    store::{self, REGION, Store},
+    port,
+    store::{REGION, Store},
     welcome::{Client, Welcome, is_on_path},
 };
 
@@ -20,6 +21,7 @@ use crate::{
 pub struct Stack {
     welcome: String,
     store: Store,
+    lambda: Lambda,
     workers: Vec<JoinHandle<()>>,
     stop_workers: watch::Sender<bool>,
     // PostgreSQL ends before the folder is given free.
@@ -39,21 +41,21 @@ impl Stack {
             Some(given) => given.clone(),
             None => folder.credentials()?,
         };
-        let listener = store::listen(config.s3_port).await?;
+        let s3_port = port::listen(config.s3_port, "S3", "HOLDFAST_S3_PORT").await?;
+        let lambda_port = port::listen(
+            config.lambda_port,
+            "Lambda's Invoke API",
+            "HOLDFAST_LAMBDA_PORT",
+        )
+        .await?;
         let database = Database::start(&config, &folder).await?;
-        let store = Store::start(folder.path(), credentials.clone(), listener).await?;
+        let store = Store::start(folder.path(), credentials.clone(), s3_port).await?;
 
-        let settings = Settings::new(database.url.clone().into(), shared::s3::Settings::default());
-        let function = DocumentSync {
-            s3: S3::with_client(store.s3.client()),
-            ..DocumentSync::new(settings)
-        };
-        if let Err(error) = function.documents.prepare().await {
-            tracing::warn!(error = %chain(&error), "starting without a database connection");
-        }
+        let function = Arc::new(Function::start(&store, &database).await);
+        let lambda = Lambda::start(lambda_port, credentials.clone(), Arc::clone(&function))?;
         let poller = Poller {
             queue: store.queue(),
-            function: Arc::new(function),
+            function,
         };
         let (stop_workers, stop) = watch::channel(false);
         let buckets = Buckets::new(store.s3.clone());
@@ -62,10 +64,11 @@ impl Stack {
             tokio::spawn(poller.run(stop)),
         ];
 
-        let welcome = welcome(&folder, &store, &database, &credentials)?;
+        let welcome = welcome(&folder, &store, &lambda, &database, &credentials)?;
         Ok(Self {
             welcome,
             store,
+            lambda,
             workers,
             stop_workers,
             database,
@@ -82,12 +85,13 @@ impl Stack {
     ///
     /// # Errors
     ///
-    /// The S3 server ended, so there is nothing left to run.
+    /// A server ended, so that part of it no longer runs.
     pub async fn run_until(mut self, signal: impl Future<Output = ()>) -> Result<Self, Error> {
         let ended = tokio::select! {
             () = signal => None,
             () = self.database.look_after() => None,
             error = self.store.ended() => Some(error),
+            error = self.lambda.ended() => Some(error),
         };
         match ended {
             None => Ok(self),
@@ -101,6 +105,7 @@ impl Stack {
     /// Stops everything in order: requests and batches in hand are finished, for a few seconds.
     pub async fn stop(self) {
         let s3 = self.store.stop_serving().await;
+        self.lambda.stop().await;
         self.stop_workers.send_replace(true);
         for worker in self.workers {
             if let Err(error) = worker.await {
@@ -115,15 +120,18 @@ impl Stack {
 fn welcome(
     folder: &Folder,
     store: &Store,
+    lambda: &Lambda,
     database: &Database,
     credentials: &Credentials,
 ) -> Result<String, Error> {
     let endpoint = format!("http://{}", store.address);
+    let lambda_endpoint = format!("http://{}", lambda.address);
     let env = folder.write_env(&[
         ("AWS_ACCESS_KEY_ID", &credentials.access_key_id),
         ("AWS_SECRET_ACCESS_KEY", &credentials.secret_access_key),
         ("AWS_DEFAULT_REGION", REGION),
         ("AWS_ENDPOINT_URL", &endpoint),
+        ("AWS_ENDPOINT_URL_LAMBDA", &lambda_endpoint),
         ("DATABASE_URL", &database.text),
     ])?;
     let psql = match database.psql() {
@@ -132,6 +140,7 @@ fn welcome(
     };
     Ok(Welcome {
         endpoint: &endpoint,
+        lambda_endpoint: &lambda_endpoint,
         credentials,
         database_url: &database.text,
         folder: folder.path(),

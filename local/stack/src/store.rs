@@ -1,10 +1,4 @@
-use std::{
-    fs::DirBuilder,
-    io,
-    net::{Ipv4Addr, SocketAddr},
-    os::unix::fs::DirBuilderExt,
-    path::Path,
-};
+use std::{fs::DirBuilder, io, net::SocketAddr, os::unix::fs::DirBuilderExt, path::Path};
 
 use embedded_s3::{Credentials, EmbeddedS3, OpenError, Options, Queue};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
@@ -38,18 +32,8 @@ pub(crate) struct Store {
     shutdown: oneshot::Sender<()>,
 }
 
-/// Takes the port, before anything slow is done.
-pub(crate) async fn listen(port: u16) -> Result<TcpListener, Error> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-        .await
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => Error::PortTaken {
-                port,
-                what: "S3",
-                variable: "HOLDFAST_S3_PORT",
-            },
-            _ => Error::Served(error),
-        })
+fn served(source: io::Error) -> Error {
+    Error::Served { what: "S3", source }
 }
 
 /// Makes a folder that only its owner may enter: others may pass through the one above it.
@@ -98,7 +82,7 @@ impl Store {
                 "trying dead letters of an earlier run again"
             );
         }
-        let address = listener.local_addr().map_err(Error::Served)?;
+        let address = listener.local_addr().map_err(served)?;
         let (shutdown, stopped) = oneshot::channel();
         let serving = s3.clone();
         let server = tokio::spawn(async move {
@@ -119,7 +103,7 @@ impl Store {
 
     /// Waits for the end of the server, which does not end by itself.
     pub(crate) async fn ended(&mut self) -> Error {
-        Error::Served(match (&mut self.server).await {
+        served(match (&mut self.server).await {
             Ok(Ok(())) => io::Error::other("it stopped listening"),
             Ok(Err(error)) => error,
             Err(error) => io::Error::other(error),

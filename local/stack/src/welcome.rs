@@ -6,12 +6,13 @@ use std::{
 
 use embedded_s3::Credentials;
 
-use crate::{folder::quote, store::REGION};
+use crate::{folder::quote, function::Function, store::REGION};
 
 /// What is printed when everything runs.
 #[derive(Debug)]
 pub(crate) struct Welcome<'a> {
     pub(crate) endpoint: &'a str,
+    pub(crate) lambda_endpoint: &'a str,
     pub(crate) credentials: &'a Credentials,
     pub(crate) database_url: &'a str,
     pub(crate) folder: &'a Path,
@@ -23,7 +24,7 @@ pub(crate) struct Welcome<'a> {
     pub(crate) client: Client,
 }
 
-/// What to put a document with.
+/// What to put a document and to invoke the function with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Client {
     Aws,
@@ -43,6 +44,12 @@ impl Display for Welcome<'_> {
             formatter,
             "  S3 and STS         {}  (buckets documents, documents-versioned)",
             self.endpoint
+        )?;
+        writeln!(
+            formatter,
+            "  Lambda             {}  (function {})",
+            self.lambda_endpoint,
+            Function::NAME
         )?;
         writeln!(formatter, "  access key id      {access_key_id}")?;
         writeln!(formatter, "  secret access key  {secret_access_key}")?;
@@ -66,6 +73,15 @@ impl Display for Welcome<'_> {
         )?;
         writeln!(
             formatter,
+            "\nCompare a bucket with its rows, and repair what differs:\n"
+        )?;
+        writeln!(
+            formatter,
+            "{}",
+            self.client.invoke(self.lambda_endpoint, self.credentials)
+        )?;
+        writeln!(
+            formatter,
             "\nPut a document, list the bucket, and see the row:\n"
         )?;
         writeln!(formatter, "{put}")?;
@@ -83,27 +99,18 @@ impl Display for Welcome<'_> {
 impl Client {
     /// The lines that put a document and list its bucket.
     fn lines(self, endpoint: &str, credentials: &Credentials) -> (String, String) {
-        let key = quote(&credentials.access_key_id);
-        let secret = quote(&credentials.secret_access_key);
         match self {
             Self::Aws => {
-                let aws = format!(
-                    "AWS_ACCESS_KEY_ID={key} AWS_SECRET_ACCESS_KEY={secret} AWS_DEFAULT_REGION={REGION} \
-                     aws --endpoint-url {endpoint} s3"
-                );
+                let aws = format!("{} --endpoint-url {endpoint} s3", aws(credentials));
                 (
                     format!("echo hello | {aws} cp - s3://documents/hello.txt"),
                     format!("{aws} ls s3://documents/"),
                 )
             }
             Self::Curl => {
-                let user = quote(&format!(
-                    "{}:{}",
-                    credentials.access_key_id, credentials.secret_access_key
-                ));
                 let curl = format!(
-                    "curl -sS --aws-sigv4 aws:amz:{REGION}:s3 --user {user} \
-                     -H 'x-amz-content-sha256: UNSIGNED-PAYLOAD'" // which only newer ones send by themselves
+                    "{} -H 'x-amz-content-sha256: UNSIGNED-PAYLOAD'", // which only newer ones send by themselves
+                    curl("s3", credentials)
                 );
                 (
                     format!("{curl} -T /etc/hosts {endpoint}/documents/hello.txt"),
@@ -112,6 +119,45 @@ impl Client {
             }
         }
     }
+
+    /// The line that invokes the function.
+    fn invoke(self, endpoint: &str, credentials: &Credentials) -> String {
+        let payload = quote(r#"{"reconcile": {"bucket": "documents"}}"#);
+        let function = Function::NAME;
+        match self {
+            // By a pipe, because versions 1 and 2 read a payload on the command line differently.
+            Self::Aws => format!(
+                "echo {payload} | {} --endpoint-url {endpoint} lambda invoke --function-name {function} \
+                 --payload fileb:///dev/stdin /dev/stdout",
+                aws(credentials)
+            ),
+            Self::Curl => format!(
+                "{} -d {payload} {endpoint}/2015-03-31/functions/{function}/invocations; echo",
+                curl("lambda", credentials)
+            ),
+        }
+    }
+}
+
+/// The AWS command line, with these credentials.
+fn aws(credentials: &Credentials) -> String {
+    format!(
+        "AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY={} AWS_DEFAULT_REGION={REGION} aws",
+        quote(&credentials.access_key_id),
+        quote(&credentials.secret_access_key)
+    )
+}
+
+/// curl, with these credentials for a service.
+fn curl(service: &str, credentials: &Credentials) -> String {
+    let user = format!(
+        "{}:{}",
+        credentials.access_key_id, credentials.secret_access_key
+    );
+    format!(
+        "curl -sS --aws-sigv4 aws:amz:{REGION}:{service} --user {}",
+        quote(&user)
+    )
 }
 
 /// Whether a shell would find `program`.
@@ -130,12 +176,17 @@ mod tests {
         Holdfast is running; Ctrl-C stops it.
 
           S3 and STS         http://127.0.0.1:9001  (buckets documents, documents-versioned)
+          Lambda             http://127.0.0.1:9002  (function document-sync)
           access key id      HOLDFASTKEY
           secret access key  secret/key
           region             us-east-1
           PostgreSQL         postgresql://holdfast:password@127.0.0.1:9005/holdfast
           data               /home/me/.holdfast
           for your shell     . /home/me/.holdfast/env
+
+        Compare a bucket with its rows, and repair what differs:
+
+        echo '{"reconcile": {"bucket": "documents"}}' | AWS_ACCESS_KEY_ID=HOLDFASTKEY AWS_SECRET_ACCESS_KEY=secret/key AWS_DEFAULT_REGION=us-east-1 aws --endpoint-url http://127.0.0.1:9002 lambda invoke --function-name document-sync --payload fileb:///dev/stdin /dev/stdout
 
         Put a document, list the bucket, and see the row:
 
@@ -151,6 +202,7 @@ mod tests {
         Holdfast is running; Ctrl-C stops it.
 
           S3 and STS         http://127.0.0.1:9001  (buckets documents, documents-versioned)
+          Lambda             http://127.0.0.1:9002  (function document-sync)
           access key id      HOLDFASTKEY
           secret access key  secret/key
           region             us-east-1
@@ -158,6 +210,10 @@ mod tests {
           data               /home/me/.holdfast
                              /var/lib/holdfast/1/postgres  (PostgreSQL's: its user cannot enter the folder above)
           for your shell     . /home/me/.holdfast/env
+
+        Compare a bucket with its rows, and repair what differs:
+
+        curl -sS --aws-sigv4 aws:amz:us-east-1:lambda --user HOLDFASTKEY:secret/key -d '{"reconcile": {"bucket": "documents"}}' http://127.0.0.1:9002/2015-03-31/functions/document-sync/invocations; echo
 
         Put a document, list the bucket, and see the row:
 
@@ -174,6 +230,7 @@ mod tests {
         };
         Welcome {
             endpoint: "http://127.0.0.1:9001",
+            lambda_endpoint: "http://127.0.0.1:9002",
             credentials: &credentials,
             database_url: "postgresql://holdfast:password@127.0.0.1:9005/holdfast",
             folder: Path::new("/home/me/.holdfast"),

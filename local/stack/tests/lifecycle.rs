@@ -71,7 +71,7 @@ async fn each_signal_stops_everything_and_frees_the_ports() {
         assert_eq!(running.ended().await.code(), Some(0), "{signals:?}");
         assert!(!runs(postmaster), "{signals:?}");
         assert_eq!(processes_with(&place.folder()), 0, "{signals:?}");
-        for port in [place.s3_port, place.postgres_port] {
+        for port in [place.s3_port, place.lambda_port, place.postgres_port] {
             assert!(
                 TcpListener::bind(("127.0.0.1", port)).is_ok(),
                 "{signals:?}: {port}"
@@ -136,6 +136,7 @@ async fn a_taken_port_is_named_with_the_variable_that_changes_it() {
     let place = Place::new();
     for (port, variable) in [
         (place.s3_port, "HOLDFAST_S3_PORT"),
+        (place.lambda_port, "HOLDFAST_LAMBDA_PORT"),
         (place.postgres_port, "HOLDFAST_POSTGRES_PORT"),
     ] {
         let _taken = TcpListener::bind(("127.0.0.1", port)).unwrap();
@@ -281,8 +282,18 @@ async fn put(running: &Running) {
     assert!(put.is_ok(), "{put:?}");
 }
 
-/// Runs each line in a shell of its own, in another folder, as somebody does who opens a terminal.
+/// Runs the line that invokes the function, and then those that show a row: each in a shell of its own, in another folder, as somebody does who opens a terminal.
 fn lines_show_the_row(welcome: &str, path: &Path) {
+    let invoke = welcome
+        .lines()
+        .find(|line| line.contains("reconcile"))
+        .unwrap_or_default();
+    let output = shell(invoke, path);
+    let answer = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && answer.contains('{'),
+        "{invoke}: {output:?}"
+    );
     let lines: Vec<&str> = welcome.trim_end().lines().rev().take(3).collect();
     let mut shown = String::new();
     for line in lines.iter().rev() {

@@ -1,4 +1,4 @@
-//! A stack that runs, as a user would have it: the built program, a data folder, two ports.
+//! A stack that runs, as a user would have it: the built program, a data folder, three ports.
 #![allow(
     dead_code,
     clippy::allow_attributes,
@@ -31,6 +31,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 pub(crate) struct Place {
     parent: TempDir,
     pub(crate) s3_port: u16,
+    pub(crate) lambda_port: u16,
     pub(crate) postgres_port: u16,
     variables: HashMap<String, String>,
 }
@@ -53,6 +54,7 @@ impl Place {
         Self {
             parent,
             s3_port: free_port(),
+            lambda_port: free_port(),
             postgres_port: free_port(),
             variables: HashMap::new(),
         }
@@ -102,6 +104,7 @@ impl Place {
             .env("PATH", env::var_os("PATH").unwrap_or_default())
             .env("HOLDFAST_DATA", self.folder())
             .env("HOLDFAST_S3_PORT", self.s3_port.to_string())
+            .env("HOLDFAST_LAMBDA_PORT", self.lambda_port.to_string())
             .env("HOLDFAST_POSTGRES_PORT", self.postgres_port.to_string())
             .envs(&self.variables)
             .current_dir("/")

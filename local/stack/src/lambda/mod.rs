@@ -1,0 +1,285 @@
+//! Lambda's Invoke API, for the one function that runs in this process.
+//!
+//! <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>. Of the request's options the qualifier, the
+//! client context and the tail of the log have no meaning here, and are ignored.
+
+mod invocations;
+mod name;
+mod refusal;
+mod signature;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{Path, State},
+    http::{HeaderMap, HeaderValue, Request, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::post,
+    serve::ListenerExt,
+};
+use document_sync::Answer;
+use embedded_s3::Credentials;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use tokio::{
+    net::TcpListener,
+    sync::{oneshot, watch},
+    task::JoinHandle,
+    time::timeout,
+};
+
+use crate::{
+    Error,
+    function::{Failure, Function, request_id},
+    store::REGION,
+};
+use invocations::Invocations;
+use name::Name;
+use refusal::Refusal;
+
+/// After which connections that still have not ended are left alone.
+const LONGEST_STOP: Duration = Duration::from_secs(7);
+/// Lambda's limit for a payload, in bytes.
+const LARGEST: usize = 6 * 1024 * 1024;
+/// Lambda's limit for one of an invocation that nobody waits for.
+const LARGEST_EVENT: usize = 1024 * 1024;
+/// More of a request that is too large is not even read.
+const LARGEST_READ: usize = 64 * 1024 * 1024;
+/// The account of everything on this machine.
+const ACCOUNT: &str = "000000000000";
+
+/// The API, on a port of 127.0.0.1.
+#[derive(Debug)]
+pub(crate) struct Lambda {
+    pub(crate) address: SocketAddr,
+    server: JoinHandle<io::Result<()>>,
+    shutdown: oneshot::Sender<()>,
+    /// Every invocation holds a receiver until its end.
+    stop: watch::Sender<bool>,
+}
+
+impl Lambda {
+    /// Serves the function to whoever signs with `credentials`.
+    pub(crate) fn start(
+        listener: TcpListener,
+        credentials: Credentials,
+        function: Arc<Function>,
+    ) -> Result<Self, Error> {
+        let address = listener.local_addr().map_err(served)?;
+        let (shutdown, stopped) = oneshot::channel();
+        let (stop, stopping) = watch::channel(false);
+        let router = Router::new()
+            .route(
+                "/2015-03-31/functions/{name}/invocations",
+                post(invoke).fallback(unknown_operation),
+            )
+            .fallback(unknown_operation)
+            .with_state(Api {
+                credentials: Arc::new(credentials),
+                invocations: Invocations { function, stopping },
+            });
+        let listener = listener.tap_io(|stream| {
+            // Small answers would otherwise wait for the client's delayed acknowledgement.
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "TCP_NODELAY could not be set");
+            }
+        });
+        let server = tokio::spawn(async move {
+            axum::serve(listener, router)
+                // A sender that was dropped means the same as one that was used.
+                .with_graceful_shutdown(async { drop(stopped.await) })
+                .await
+        });
+        Ok(Self {
+            address,
+            server,
+            shutdown,
+            stop,
+        })
+    }
+
+    /// Waits for the end of the server, which does not end by itself.
+    pub(crate) async fn ended(&mut self) -> Error {
+        served(match (&mut self.server).await {
+            Ok(Ok(())) => io::Error::other("it stopped listening"),
+            Ok(Err(error)) => error,
+            Err(error) => io::Error::other(error),
+        })
+    }
+
+    /// Takes no more requests. Invocations under way have a few seconds to finish.
+    pub(crate) async fn stop(self) {
+        self.stop.send_replace(true);
+        // An error means that the server has ended, which is what is wanted.
+        let _ = self.shutdown.send(());
+        let ended = timeout(LONGEST_STOP, async {
+            let _ = self.server.await;
+            self.stop.closed().await;
+        });
+        if ended.await.is_err() {
+            tracing::warn!("stopped while connections to Lambda's Invoke API were still open");
+        }
+    }
+}
+
+fn served(source: io::Error) -> Error {
+    Error::Served {
+        what: "Lambda's Invoke API",
+        source,
+    }
+}
+
+/// What a request is answered with.
+#[derive(Clone)]
+struct Api {
+    credentials: Arc<Credentials>,
+    invocations: Invocations,
+}
+
+async fn invoke(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    request: Request<Body>,
+) -> Response {
+    let id = request_id();
+    let mut response = outcome(api, &name, request, &id)
+        .await
+        .unwrap_or_else(Refusal::into_response);
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert("x-amzn-requestid", id);
+    }
+    response
+}
+
+async fn outcome(
+    api: Api,
+    name: &str,
+    request: Request<Body>,
+    request_id: &str,
+) -> Result<Response, Refusal> {
+    let (head, body) = request.into_parts();
+    let body = read(body).await?;
+    signature::check(&head, &body, &api.credentials, OffsetDateTime::now_utc())?;
+    let name: Name = name.parse()?;
+    if name.0 != Function::NAME {
+        return Err(Refusal::unknown_function(&name));
+    }
+    let kind = Kind::of(&head.headers)?;
+    let payload = payload(&body, kind)?;
+    Ok(match kind {
+        Kind::RequestResponse => answer(api.invocations.once(request_id, payload).await),
+        Kind::Event => {
+            let request_id = request_id.to_owned();
+            tokio::spawn(api.invocations.until_one_succeeds(request_id, payload));
+            StatusCode::ACCEPTED.into_response()
+        }
+        Kind::DryRun => StatusCode::NO_CONTENT.into_response(),
+    })
+}
+
+async fn unknown_operation(request: Request<Body>) -> Refusal {
+    Refusal::unknown_operation(request.method(), request.uri().path())
+}
+
+/// The body, read to its end even where it is too large: a client that is still sending does not hear a refusal.
+async fn read(mut body: Body) -> Result<Bytes, Refusal> {
+    let mut read = Vec::new();
+    let mut size = 0_usize;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_error| Refusal::incomplete())?;
+        let Some(data) = frame.data_ref() else {
+            continue;
+        };
+        size = size.saturating_add(data.len());
+        if size <= LARGEST {
+            read.extend_from_slice(data);
+        } else if size > LARGEST_READ {
+            break;
+        }
+    }
+    if size > LARGEST {
+        return Err(Refusal::too_large(LARGEST));
+    }
+    Ok(read.into())
+}
+
+/// The JSON of an invocation. Without a payload it is an empty object.
+fn payload(body: &[u8], kind: Kind) -> Result<String, Refusal> {
+    if kind == Kind::Event && body.len() > LARGEST_EVENT {
+        return Err(Refusal::too_large(LARGEST_EVENT));
+    }
+    if body.is_empty() {
+        return Ok("{}".to_owned());
+    }
+    let text = std::str::from_utf8(body).map_err(|error| Refusal::not_json(&error))?;
+    serde_json::from_str::<serde::de::IgnoredAny>(text)
+        .map_err(|error| Refusal::not_json(&error))?;
+    Ok(text.to_owned())
+}
+
+/// Who waits for the end of an invocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    RequestResponse,
+    Event,
+    DryRun,
+}
+
+impl Kind {
+    fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
+        match headers
+            .get("x-amz-invocation-type")
+            .map(HeaderValue::as_bytes)
+        {
+            None | Some(b"RequestResponse") => Ok(Self::RequestResponse),
+            Some(b"Event") => Ok(Self::Event),
+            Some(b"DryRun") => Ok(Self::DryRun),
+            Some(_) => Err(Refusal::unknown_invocation_type()),
+        }
+    }
+}
+
+/// What Lambda makes of an answer, or of a failure: both are 200.
+fn answer(answer: Result<Answer, Failure>) -> Response {
+    let (failed, body) = match answer
+        .and_then(|answer| serde_json::to_value(answer).map_err(|error| Failure::from(&error)))
+    {
+        Ok(value) => (false, value),
+        Err(failure) => (
+            true,
+            json!({ "errorMessage": failure.message, "errorType": failure.kind }),
+        ),
+    };
+    let mut response = respond(StatusCode::OK, &body);
+    let headers = response.headers_mut();
+    headers.insert(
+        "x-amz-executed-version",
+        HeaderValue::from_static("$LATEST"),
+    );
+    if failed {
+        headers.insert(
+            "x-amz-function-error",
+            HeaderValue::from_static("Unhandled"),
+        );
+    }
+    response
+}
+
+/// JSON of this status.
+fn respond(status: StatusCode, body: &Value) -> Response {
+    let mut response = (status, body.to_string()).into_response();
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    response
+}
+
+/// The ARN of a function of this machine.
+fn arn(function: &str) -> String {
+    format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}")
+}
