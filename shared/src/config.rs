@@ -118,6 +118,11 @@ impl Env {
         }
     }
 
+    /// Notes what is wrong with values that are valid alone but not together. Values are no part of it.
+    pub fn problem(&mut self, problem: impl Into<String>) {
+        self.problems.push(problem.into());
+    }
+
     /// The names asked for so far: what a deployment template has to know.
     pub fn asked(&self) -> impl Iterator<Item = &'static str> {
         self.asked.iter().copied()
