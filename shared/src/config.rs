@@ -118,7 +118,7 @@ impl Env {
         }
     }
 
-    /// Notes that settings, each valid by itself, do not go together. Say which variables, and not their values.
+    /// Notes what is wrong with values that are valid alone but not together. Values are no part of it.
     pub fn problem(&mut self, problem: impl Into<String>) {
         self.problems.push(problem.into());
     }

@@ -1,10 +1,12 @@
 //! What every Holdfast function has in common. In reading order:
 //!
 //! - [`config`]: settings from the environment, read once, every mistake in one message
+//! - [`aws`]: what the clients of AWS services have in common
 //! - [`database`]: a connection to PostgreSQL, and a function's own tables
 //! - [`s3`]: the objects, and the decisions a caller can take when S3 refuses
 //! - [`telemetry`]: logs and metrics
 
+pub mod aws;
 pub mod config;
 pub mod database;
 pub mod s3;

@@ -1,30 +1,17 @@
 //! Objects in S3, as far as the functions need them.
 
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_sdk_s3::config::retry::RetryConfig;
-use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Region};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::EncodingType;
-use aws_smithy_http_client::tls;
 use aws_smithy_types::DateTime;
 use percent_encoding::percent_decode_str;
 
+use crate::aws::{self, Caller};
 use crate::config::{Env, FromEnv};
-
-/// The five roots that every AWS endpoint's certificate leads to (<https://www.amazontrust.com/repository/>).
-///
-/// Reading the system's 145 roots instead is most of an S3 client's start-up cost.
-const AMAZON_ROOTS: [&str; 5] = [
-    include_str!("roots/amazon_root_ca_1.pem"),
-    include_str!("roots/amazon_root_ca_2.pem"),
-    include_str!("roots/amazon_root_ca_3.pem"),
-    include_str!("roots/amazon_root_ca_4.pem"),
-    include_str!("roots/starfield_services_root_certificate_authority_g2.pem"),
-];
 
 /// Where S3 is and who asks: the variables that Lambda sets, and those that point elsewhere.
 #[derive(Debug, Clone, Default)]
@@ -39,19 +26,13 @@ pub struct Settings {
 
 impl FromEnv for Settings {
     fn from_env(env: &mut Env) -> Option<Self> {
-        let region = env.optional("AWS_REGION");
-        let fallback_region = env.optional("AWS_DEFAULT_REGION");
-        let s3_endpoint = env.optional("AWS_ENDPOINT_URL_S3");
-        let any_endpoint = env.optional("AWS_ENDPOINT_URL");
-        let access_key_id = env.optional::<String>("AWS_ACCESS_KEY_ID");
-        let secret_access_key = env.optional::<String>("AWS_SECRET_ACCESS_KEY");
-        let session_token = env.optional::<String>("AWS_SESSION_TOKEN");
+        let caller = Caller::from_env(env);
+        let endpoint = aws::endpoint(env, "AWS_ENDPOINT_URL_S3");
+        let caller = caller?;
         Some(Self {
-            region: region?.or(fallback_region?),
-            endpoint: s3_endpoint?.or(any_endpoint?),
-            credentials: access_key_id?.zip(secret_access_key?).map(|(id, secret)| {
-                Credentials::new(id, secret, session_token.flatten(), None, "environment")
-            }),
+            region: caller.region,
+            endpoint: endpoint?,
+            credentials: caller.credentials,
         })
     }
 }
@@ -344,24 +325,6 @@ impl Error {
 }
 
 fn client(settings: &Settings) -> aws_sdk_s3::Client {
-    // Another endpoint's certificate is signed by whom its owner chose: ask the system's roots as well.
-    let elsewhere = settings.endpoint.is_some();
-    let roots = AMAZON_ROOTS
-        .iter()
-        .fold(tls::TrustStore::empty(), |roots, pem| {
-            roots.with_pem_certificate(pem.as_bytes())
-        })
-        .with_native_roots(elsewhere);
-    let builder = aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(
-        tls::rustls_provider::CryptoMode::Ring,
-    ));
-    let http = match tls::TlsContext::builder().with_trust_store(roots).build() {
-        Ok(context) => builder.tls_context(context).build_https(),
-        Err(error) => {
-            tracing::error!(%error, "embedded root certificates were refused; using the system's");
-            builder.build_https()
-        }
-    };
     let mut config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(
@@ -370,15 +333,9 @@ fn client(settings: &Settings) -> aws_sdk_s3::Client {
                 .clone()
                 .unwrap_or_else(|| "us-east-1".to_owned()),
         ))
-        .http_client(http)
+        .http_client(aws::http_client(settings.endpoint.is_some()))
         .retry_config(RetryConfig::standard())
-        .timeout_config(
-            TimeoutConfig::builder()
-                .connect_timeout(Duration::from_secs(2))
-                .operation_attempt_timeout(Duration::from_secs(3))
-                .operation_timeout(Duration::from_secs(8))
-                .build(),
-        );
+        .timeout_config(aws::timeouts());
     if let Some(endpoint) = &settings.endpoint {
         // Stores of one's own seldom have a DNS name per bucket.
         config = config.endpoint_url(endpoint).force_path_style(true);

@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn an_empty_environment_is_told_what_it_lacks() {
         let error = Config::read(Env::default()).unwrap_err();
-        insta::assert_snapshot!(error, @"invalid configuration: DATABASE_URL is not set");
+        insta::assert_snapshot!(error, @"invalid configuration: DATABASE_URL is not set, and neither is DATABASE_SECRET_ARN");
     }
 
     #[test]

@@ -167,7 +167,7 @@ async fn without_its_settings_it_says_which_and_ends_before_anything_else() {
         .await
         .run(BINARY, &[("AWS_REGION", "us-east-1")]);
     assert_eq!(function.exit_status().await.code(), Some(1));
-    insta::assert_snapshot!(function.stderr().trim(), @"Error: invalid configuration: DATABASE_URL is not set");
+    insta::assert_snapshot!(function.stderr().trim(), @"Error: invalid configuration: DATABASE_URL is not set, and neither is DATABASE_SECRET_ARN");
 }
 
 #[tokio::test]

@@ -18,6 +18,9 @@ use crate::{
 /// Superuser of every cluster, and name of the database of a persistent one.
 pub(crate) const SUPERUSER: &str = "holdfast";
 
+/// Part of the socket's name where there is no port: PostgreSQL's own.
+const SOCKET_PORT: u16 = 5432;
+
 /// Crash recovery of a large database takes its time; a temporary one is there in a second.
 const READY_WITHIN: Duration = Duration::from_mins(5);
 /// How long the sessions of a killed postmaster may hold its shared memory.
@@ -63,10 +66,81 @@ impl Cluster {
         }
     }
 
+    /// A standby of this cluster, which must be temporary: a copy on a free port of 127.0.0.1 that follows it by
+    /// streaming replication, and may be read.
+    ///
+    /// # Errors
+    ///
+    /// The copy cannot be made, or does not start.
+    pub async fn standby(&self) -> Result<Self, Error> {
+        let mut attempts = 5;
+        loop {
+            let home = Home::copy(&self.programs, &self.account, self).await?;
+            let port = Some(free_port()?);
+            match Self::start_in(home, self.programs.clone(), self.account.clone(), port).await {
+                Err(Error::PortTaken { .. }) if attempts > 1 => attempts -= 1,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Makes a standby a server of its own, which may be written to when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`]: this is no standby, or it did not obey within a minute.
+    pub async fn promote(&self) -> Result<(), Error> {
+        let refused = |source| Error::Refused {
+            action: "promote the standby".to_owned(),
+            source,
+        };
+        let client = self.connect().await.map_err(refused)?;
+        // Raises an error unless it is done.
+        let promotion =
+            "DO $$ BEGIN IF NOT pg_promote() THEN RAISE 'not promoted in time'; END IF; END $$";
+        client.batch_execute(promotion).await.map_err(refused)
+    }
+
+    /// Starts the server anew with these settings (`name=value`) as well. The last of several for one name counts.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cluster::start`].
+    pub async fn configure(
+        &mut self,
+        settings: impl IntoIterator<Item = String>,
+    ) -> Result<(), Error> {
+        self.settings.extend(settings);
+        self.restart().await
+    }
+
+    /// Writes a file that only the server may read into the cluster's folder, for a setting to name it.
+    ///
+    /// # Errors
+    ///
+    /// The operating system refuses.
+    pub fn place(&self, name: &str, content: &str) -> Result<PathBuf, Error> {
+        self.home.place(name, content, &self.account)
+    }
+
+    /// The socket's folder and port, where a temporary server can be reached whatever its settings.
+    pub(crate) fn socket(&self) -> (&Path, u16) {
+        (self.home.path(), self.port.unwrap_or(SOCKET_PORT))
+    }
+
     async fn start_temporary(port: Option<u16>) -> Result<Self, Error> {
         let programs = Programs::find()?;
         let account = Account::choose(None);
         let home = Home::temporary(&programs, &account).await?;
+        Self::start_in(home, programs, account, port).await
+    }
+
+    async fn start_in(
+        home: Home,
+        programs: Programs,
+        account: Account,
+        port: Option<u16>,
+    ) -> Result<Self, Error> {
         // Commits stay synchronous: a killed postmaster must not lose them, only a killed machine may.
         let mut settings = vec!["fsync=off".to_owned(), "full_page_writes=off".to_owned()];
         settings.push(format!("unix_socket_directories={}", home.path().display()));
@@ -325,7 +399,7 @@ impl Cluster {
 fn listen(port: Option<u16>) -> [String; 2] {
     match port {
         Some(port) => ["listen_addresses=127.0.0.1".into(), format!("port={port}")],
-        None => ["listen_addresses=".into(), "port=5432".into()],
+        None => ["listen_addresses=".into(), format!("port={SOCKET_PORT}")],
     }
 }
 

@@ -8,7 +8,9 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{Error, Programs, account::Account, cluster::SUPERUSER, log::Log, server::as_server};
+use crate::{
+    Cluster, Error, Programs, account::Account, cluster::SUPERUSER, log::Log, server::as_server,
+};
 
 /// What a new cluster and its first steps take: 40 MB of catalogs, 16 MB for each segment of the log.
 const NEW_CLUSTER: u64 = 100 * 1024 * 1024;
@@ -38,6 +40,61 @@ impl Home {
         home.initialise(programs, account, &["--auth=trust", "--no-sync"])
             .await?;
         Ok(home)
+    }
+
+    /// A temporary home with a copy of a running cluster's data, set up to follow that cluster.
+    pub(crate) async fn copy(
+        programs: &Programs,
+        account: &Account,
+        original: &Cluster,
+    ) -> Result<Self, Error> {
+        let folder = tempfile::Builder::new()
+            .prefix("pg-")
+            .tempdir_in("/tmp")
+            .map_err(Error::io("make a folder in", "/tmp"))?;
+        account.give(folder.path())?;
+        let home = Self::Temporary(folder);
+        let (log, file) = Log::open(&home.path().join("postgres.log"), account)?;
+        let program = programs.path("pg_basebackup");
+        let mut command = Command::new(&program);
+        let (socket, port) = original.socket();
+        command
+            .arg("-D")
+            .arg(home.path().join("data"))
+            .arg("-h")
+            .arg(socket)
+            .args(["-p", &port.to_string(), "-U", SUPERUSER])
+            .args(["--checkpoint=fast", "--no-sync", "--write-recovery-conf"]);
+        as_server(&mut command, account, home.path());
+        let errors = file.try_clone().map_err(Error::io("open", &program))?;
+        command.stdout(file).stderr(errors);
+        let status = tokio::process::Command::from(command)
+            .kill_on_drop(true)
+            .status()
+            .await
+            .map_err(Error::io("run", program))?;
+        if !status.success() {
+            return Err(log.explain("pg_basebackup", status.to_string(), home.path()));
+        }
+        Ok(home)
+    }
+
+    /// Writes a file that only the server may read.
+    pub(crate) fn place(
+        &self,
+        name: &str,
+        content: &str,
+        account: &Account,
+    ) -> Result<PathBuf, Error> {
+        let path = self.path().join(name);
+        let write = || {
+            let mut open = OpenOptions::new();
+            open.create(true).write(true).truncate(true).mode(0o600);
+            open.open(&path)?.write_all(content.as_bytes())
+        };
+        write().map_err(Error::io("write", &path))?;
+        account.give(&path)?;
+        Ok(path)
     }
 
     /// Opens the folder, or makes it; the data comes later, by [`Home::fill`].

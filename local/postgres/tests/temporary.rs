@@ -26,6 +26,53 @@ async fn databases_are_separate_and_reached_by_their_url() {
 }
 
 #[tokio::test]
+async fn a_standby_follows_its_primary_and_takes_over() {
+    let mut primary = Cluster::temporary_on_tcp().await.unwrap();
+    let url = primary.database("kept").await.unwrap();
+    let client = connect(&url).await;
+    client
+        .batch_execute("CREATE TABLE before ()")
+        .await
+        .unwrap();
+    let standby = primary.standby().await.unwrap();
+    client.batch_execute("CREATE TABLE after ()").await.unwrap();
+    let replica = connect(&standby.url("kept")).await;
+    replica.batch_execute("TABLE before").await.unwrap();
+    while replica.batch_execute("TABLE after").await.is_err() {
+        tokio::task::yield_now().await; // replication takes its time
+    }
+    let refused = replica.batch_execute("CREATE TABLE here ()").await;
+    assert_eq!(refused.unwrap_err().code().unwrap().code(), "25006");
+
+    primary.kill().unwrap();
+    standby.promote().await.unwrap();
+    replica.batch_execute("CREATE TABLE here ()").await.unwrap();
+    let error = standby.promote().await.unwrap_err();
+    assert!(error.to_string().contains("promote"), "{error}");
+}
+
+#[tokio::test]
+async fn files_and_settings_come_with_a_new_start() {
+    let mut cluster = Cluster::temporary().await.unwrap();
+    let rules = cluster
+        .place("rules.conf", "local all all trust\n")
+        .unwrap();
+    let settings = [
+        format!("hba_file={}", rules.display()),
+        "work_mem=77kB".to_owned(),
+    ];
+    cluster.configure(settings).await.unwrap();
+    let client = connect(&cluster.url("postgres")).await;
+    for (setting, value) in [("hba_file", rules.to_str().unwrap()), ("work_mem", "77kB")] {
+        let row = client
+            .query_one(&format!("SHOW {setting}"), &[])
+            .await
+            .unwrap();
+        assert_eq!(row.get::<_, &str>(0), value);
+    }
+}
+
+#[tokio::test]
 async fn data_and_address_outlive_a_restart_and_a_kill() {
     let mut cluster = Cluster::temporary_on_tcp().await.unwrap();
     let url = cluster.database("kept").await.unwrap();

@@ -1,4 +1,5 @@
-//! Real parts for tests: a PostgreSQL, the Lambda Runtime API around a built binary, and a network that fails.
+//! Real parts for tests: a PostgreSQL, with TLS and a standby if need be, the Lambda Runtime API around a
+//! built binary, a Secrets Manager, and a network that fails.
 //!
 //! What cannot start panics, with the reason: a test without its parts fails, it is never skipped.
 //!
@@ -20,12 +21,16 @@
     reason = "a test whose parts do not start must stop, and say so"
 )]
 
+mod authority;
 mod function;
 mod postgres;
 mod proxy;
 mod runtime_api;
+mod secrets_manager;
 
+pub use authority::{Authority, Issued};
 pub use function::{Failure, Function, FunctionError};
 pub use postgres::Postgres;
 pub use proxy::{Fault, Proxy};
 pub use runtime_api::RuntimeApi;
+pub use secrets_manager::SecretsManager;

@@ -4,6 +4,8 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use private_postgres::Cluster;
 use tokio_postgres::{Client, NoTls};
 
+use crate::Issued;
+
 /// The variable that points tests at a server of the user's own.
 const TEST_DATABASE_URL: &str = "TEST_DATABASE_URL";
 
@@ -114,6 +116,49 @@ impl Postgres {
     /// The server does not accept it.
     pub async fn connect(&self) -> Client {
         connect(&self.url).await
+    }
+
+    /// Starts the server anew with TLS, and with this certificate.
+    ///
+    /// # Panics
+    ///
+    /// The server was not started by [`Postgres::start_own`], or does not take the certificate.
+    pub async fn use_tls(&mut self, issued: &Issued) {
+        let cluster = self.cluster();
+        let mut settings = vec!["ssl=on".to_owned()];
+        for (setting, name, content) in [
+            ("ssl_cert_file", "server.crt", &issued.certificate),
+            ("ssl_key_file", "server.key", &issued.key),
+        ] {
+            let file = cluster
+                .place(name, content)
+                .unwrap_or_else(|error| panic!("{error}"));
+            settings.push(format!("{setting}={}", file.display()));
+        }
+        cluster
+            .configure(settings)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Starts the server anew with these rules (lines of `pg_hba.conf`) for everybody but its superuser, whom
+    /// [`Postgres::connect`] is.
+    ///
+    /// # Panics
+    ///
+    /// The server was not started by [`Postgres::start_own`], or does not understand the rules.
+    pub async fn allow(&mut self, rules: &str) {
+        let cluster = self.cluster();
+        let rules = format!(
+            "local all,replication all trust\nhost all holdfast 127.0.0.1/32 trust\n{rules}\n"
+        );
+        let file = cluster
+            .place("rules.conf", &rules)
+            .unwrap_or_else(|error| panic!("{error}"));
+        cluster
+            .configure([format!("hba_file={}", file.display())])
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// The server, to stop, restart or kill.

@@ -58,7 +58,7 @@ pub struct Proxy {
 /// What all connections of one proxy share.
 #[derive(Debug)]
 struct Network {
-    server: SocketAddr,
+    server: watch::Sender<SocketAddr>,
     fault: watch::Sender<Fault>,
     /// Counts the calls of [`Proxy::cut`].
     cuts: watch::Sender<usize>,
@@ -79,7 +79,7 @@ impl Proxy {
             .local_addr()
             .expect("a bound listener has an address");
         let network = Arc::new(Network {
-            server,
+            server: watch::Sender::new(server),
             fault: watch::Sender::default(),
             cuts: watch::Sender::default(),
             accepted: AtomicUsize::new(0),
@@ -105,6 +105,11 @@ impl Proxy {
     /// What happens at present: a fault that happens once has turned into [`Fault::Pass`] when it happened.
     pub fn fault(&self) -> Fault {
         self.network.fault.borrow().clone()
+    }
+
+    /// Passes new connections to another server; those that exist stay where they are.
+    pub fn redirect(&self, server: SocketAddr) {
+        self.network.server.send_replace(server);
     }
 
     /// Cuts all connections that exist; new ones are welcome.
@@ -143,7 +148,8 @@ async fn carry(
     network: Arc<Network>,
     mut cuts: watch::Receiver<usize>,
 ) -> io::Result<()> {
-    let server = TcpStream::connect(network.server).await?;
+    let address = *network.server.borrow();
+    let server = TcpStream::connect(address).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let (from_client, to_client) = client.into_split();

@@ -53,6 +53,21 @@ async fn a_cut_ends_existing_connections_and_welcomes_new_ones() {
 }
 
 #[tokio::test]
+async fn a_redirection_concerns_new_connections_only() {
+    let (first, first_heard) = Echo::start().await;
+    let (second, second_heard) = Echo::start().await;
+    let proxy = Proxy::start(first).await;
+    let mut old = TcpStream::connect(proxy.address()).await.unwrap();
+    assert_eq!(ask(&mut old, b"one").await.unwrap(), b"one");
+    proxy.redirect(second);
+    let mut new = TcpStream::connect(proxy.address()).await.unwrap();
+    assert_eq!(ask(&mut new, b"two").await.unwrap(), b"two");
+    assert_eq!(ask(&mut old, b"three").await.unwrap(), b"three");
+    assert_eq!(first_heard.text(), "onethree");
+    assert_eq!(second_heard.text(), "two");
+}
+
+#[tokio::test]
 async fn refusal_concerns_new_connections_only() {
     let (server, _) = Echo::start().await;
     let proxy = Proxy::start(server).await;
