@@ -3,8 +3,10 @@
 use shared::database::Migrations;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
 
-use crate::table::{Table, TableError, TableName, grant};
+use crate::ledger::Parameter;
+use crate::table::{Table, TableError, TableName, grant, quoted};
 
 const MIGRATIONS: Migrations = Migrations {
     table: "document_sync_migration",
@@ -29,6 +31,10 @@ const LACKING: &str = "
         where not has_table_privilege(own.name, needed.privilege)
     )";
 
+/// One row: who asks, where tables would be made, and whether ours are there.
+const PLACE: &str = "
+    select current_user::text, quote_ident(coalesce(current_schema(), 'public')), to_regclass($1) is not null";
+
 /// Why the database cannot be used as it is.
 #[derive(Debug)]
 pub(crate) enum Unfit {
@@ -42,51 +48,62 @@ impl From<tokio_postgres::Error> for Unfit {
     }
 }
 
-/// Makes what is missing, as far as the role may, and looks at the documents table.
+/// Makes what is missing, as far as the role may, and looks at the documents table. What rights it lacks is told all
+/// at once.
 pub(crate) async fn prepare(client: &Client, name: Option<&TableName>) -> Result<Table, Unfit> {
-    if let Err(error) = MIGRATIONS.apply(client).await {
-        return Err(match error.code() {
-            Some(&SqlState::INSUFFICIENT_PRIVILEGE) => forbidden(client).await?,
-            _ => Unfit::Failed(error),
-        });
-    }
-    let (table, lacking) = tokio::join!(
-        Table::find(client, name, MIGRATIONS.lock),
-        client.query_typed_one(LACKING, &[])
-    );
-    let lacking = lacking?;
-    if lacking.try_get(1)? {
-        let role: String = lacking.try_get(0)?;
-        let grants = grant(&RIGHTS, OWN, &role);
-        return Err(Unfit::Table(TableError::Rights { role, grants }));
-    }
-    match table {
-        Ok(found) => found.map_err(Unfit::Table),
+    let own = match MIGRATIONS.apply(client).await {
         Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
-            Err(forbidden(client).await?)
+            Some(forbidden(client).await?)
         }
-        Err(error) => Err(Unfit::Failed(error)),
+        Err(error) => return Err(Unfit::Failed(error)),
+        Ok(()) => None,
+    };
+    let (table, own) = tokio::join!(Table::find(client, name, MIGRATIONS.lock), async {
+        match own {
+            Some(lacking) => Ok(Some(lacking)),
+            None => lacking(client).await,
+        }
+    });
+    let table = match table {
+        Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+            let (role, grants) = forbidden(client).await?;
+            Err(TableError::Rights { role, grants })
+        }
+        table => table?,
+    };
+    let Some((role, mut grants)) = own? else {
+        return table.map_err(Unfit::Table);
+    };
+    if let Err(TableError::Rights { grants: others, .. }) = table
+        && !grants.contains(&others)
+    {
+        grants = format!("{grants} {others}");
     }
+    Err(Unfit::Table(TableError::Rights { role, grants }))
 }
 
-/// The role may not read which migrations have been applied, or may not make the tables.
-async fn forbidden(client: &Client) -> Result<Unfit, tokio_postgres::Error> {
-    let query = "select current_user::text, quote_ident(coalesce(current_schema(), 'public')), to_regclass($1) is not null";
-    let parameters: [crate::ledger::Parameter<'_>; 1] =
-        [(&MIGRATIONS.table, tokio_postgres::types::Type::TEXT)];
-    let row = client.query_typed_one(query, &parameters).await?;
+/// The role, and what gives it the rights on our own tables that it lacks, if it does.
+async fn lacking(client: &Client) -> Result<Option<(String, String)>, tokio_postgres::Error> {
+    let row = client.query_typed_one(LACKING, &[]).await?;
+    let role: String = row.try_get(0)?;
+    let is_lacking: bool = row.try_get(1)?;
+    let grants = grant(&RIGHTS, OWN, &role);
+    Ok(is_lacking.then_some((role, grants)))
+}
+
+/// The role, and what it needs: it may not read which migrations have been applied, or may not make the tables.
+async fn forbidden(client: &Client) -> Result<(String, String), tokio_postgres::Error> {
+    let parameters: [Parameter<'_>; 1] = [(&MIGRATIONS.table, Type::TEXT)];
+    let row = client.query_typed_one(PLACE, &parameters).await?;
     let (role, schema): (String, String) = (row.try_get(0)?, row.try_get(1)?);
     let grants = if row.try_get(2)? {
-        format!(
-            "{} {}",
-            grant(&["select"], MIGRATIONS.table, &role),
-            grant(&RIGHTS, OWN, &role)
-        )
+        let read = grant(&["select"], MIGRATIONS.table, &role);
+        format!("{read} {}", grant(&RIGHTS, OWN, &role))
     } else {
         format!(
-            "grant create on schema {schema} to \"{}\"; (or let an owner make the tables once, by running the function with his DATABASE_URL)",
-            role.replace('"', "\"\"")
+            "grant create on schema {schema} to {}; /* or let an owner make the tables: docs/operating.md */",
+            quoted(&role)
         )
     };
-    Ok(Unfit::Table(TableError::Rights { role, grants }))
+    Ok((role, grants))
 }

@@ -255,10 +255,15 @@ fn describe(
 /// The statement that gives a role what it lacks.
 pub(crate) fn grant(rights: &[&str], table: &str, role: &str) -> String {
     format!(
-        "grant {} on {table} to \"{}\";",
+        "grant {} on {table} to {};",
         rights.join(", "),
-        role.replace('"', "\"\"")
+        quoted(role)
     )
+}
+
+/// A name as statements take it, whatever it holds.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// The parameters that the statements share.

@@ -72,6 +72,11 @@ enum Step {
     },
     /// Some of the events so far are delivered before anything else happens.
     Deliver,
+    /// The bucket is compared with the table, while some of the events are delivered and this key changes.
+    Reconcile {
+        key: usize,
+        content: u8,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +91,8 @@ enum Versions {
 struct History {
     versions: Versions,
     steps: Vec<Step>,
+    /// Some events are never delivered.
+    loses: bool,
     /// Decides about order, repetition, envelopes and the sizes of batches.
     chance: u64,
 }
@@ -103,19 +110,22 @@ fn histories() -> impl Strategy<Value = History> {
         1 => (key(), 0_usize..4).prop_map(|(key, version)| Step::ExpireVersion { key, version }),
         1 => key().prop_map(|key| Step::Tag { key }),
         1 => Just(Step::Deliver),
+        1 => (key(), 0_u8..3).prop_map(|(key, content)| Step::Reconcile { key, content }),
     ];
     let versions = prop_oneof![
         Just(Versions::Never),
         Just(Versions::Kept),
         Just(Versions::Suspended)
     ];
-    (versions, prop::collection::vec(step, 1..60), any::<u64>()).prop_map(
-        |(versions, steps, chance)| History {
+    let steps = prop::collection::vec(step, 1..60);
+    (versions, steps, any::<bool>(), any::<u64>()).prop_map(|(versions, steps, loses, chance)| {
+        History {
             versions,
             steps,
+            loses,
             chance,
-        },
-    )
+        }
+    })
 }
 
 #[test]
@@ -198,6 +208,16 @@ impl World {
                 let now = waiting.len() / 2;
                 self.deliver(waiting.drain(..now).collect(), &mut chance)
                     .await;
+            } else if let Step::Reconcile { key, content } = *step {
+                waiting.extend(drain(&queue).await);
+                chance.shuffle(&mut waiting);
+                let now = waiting.split_off(waiting.len() / 2);
+                let change = Step::Put { key, content };
+                tokio::join!(
+                    self.reconcile(bucket),
+                    self.deliver(now, &mut chance),
+                    self.step(bucket, &change)
+                );
             } else {
                 self.step(bucket, step).await;
             }
@@ -207,10 +227,24 @@ impl World {
             waiting.push(waiting.get(repeated).expect("it is there").clone());
         }
         chance.shuffle(&mut waiting);
+        if history.loses {
+            waiting.truncate(waiting.len() / 2);
+        }
         self.deliver(waiting, &mut chance).await;
+        if history.loses {
+            self.reconcile(bucket).await;
+        }
         let (expected, found) = (self.objects(bucket).await, self.documents(bucket).await);
         prop_assert_eq!(found, expected, "table (left) and bucket (right)");
         Ok(())
+    }
+
+    async fn reconcile(&self, bucket: &str) {
+        let command = json!({ "reconcile": { "bucket": bucket, "max_deleted_share": 1 } });
+        let answer = self.sync.deliver(&command).await.unwrap();
+        let answer = serde_json::to_value(answer).unwrap();
+        assert_eq!(answer["reconcile"]["state"], "finished", "{answer}");
+        assert_eq!(answer["reconcile"]["failed"], 0, "{answer}");
     }
 
     async fn suspend(&self, bucket: &str) {
@@ -315,7 +349,7 @@ impl World {
                     .send()
                     .await;
             }
-            Step::Deliver => {}
+            Step::Deliver | Step::Reconcile { .. } => {}
         }
     }
 
