@@ -218,6 +218,35 @@ async fn a_database_out_of_connections_has_every_message_delivered_again() {
     assert_complete(&rows(&sql).await, 1);
 }
 
+/// The server's own words when a table cannot grow, which no test can make a disk say on every machine.
+#[tokio::test]
+async fn a_database_out_of_disk_has_every_message_delivered_again() {
+    let postgres = Postgres::start().await;
+    let function = function(postgres.url(), s3());
+    function.documents.prepare().await.unwrap();
+    let sql = postgres.connect().await;
+    sql.batch_execute(
+        "create function full_disk() returns trigger language plpgsql as $$
+            begin
+                raise exception 'could not extend file: No space left on device' using errcode = 'disk_full';
+            end
+        $$;
+        create trigger full_disk after insert on document for each statement execute function full_disk()",
+    )
+    .await
+    .unwrap();
+    let failed = failed_ids(deliver(&function, &batch(0)).await.unwrap());
+    assert_eq!(failed.len(), BATCH);
+    assert_eq!(rows(&sql).await, "", "all of it or nothing");
+    let kept = sql.query_one("select count(*) from quarantine", &[]).await;
+    assert_eq!(kept.unwrap().get::<_, i64>(0), 0);
+    sql.batch_execute("drop trigger full_disk on document")
+        .await
+        .unwrap();
+    deliver_until_done(&function, &batch(0)).await;
+    assert_complete(&rows(&sql).await, 1);
+}
+
 #[tokio::test]
 async fn a_database_in_recovery_has_every_message_delivered_again() {
     let mut pair = Pair::start().await;
