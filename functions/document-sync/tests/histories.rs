@@ -212,11 +212,11 @@ impl World {
                 waiting.extend(drain(&queue).await);
                 chance.shuffle(&mut waiting);
                 let now = waiting.split_off(waiting.len() / 2);
-                let change = Step::Put { key, content };
+                let put = Step::Put { key, content };
                 tokio::join!(
                     self.reconcile(bucket),
                     self.deliver(now, &mut chance),
-                    self.step(bucket, &change)
+                    self.step(bucket, &put)
                 );
             } else {
                 self.step(bucket, step).await;
