@@ -137,10 +137,7 @@ impl DocumentSync {
         let judged = batch.judge(&known);
         let now = OffsetDateTime::now_utc();
         let oldest = judged.certain.iter().map(|(state, _)| state.time).min();
-        let mut outcome = Outcome {
-            lag: oldest.and_then(|oldest| (now - oldest).try_into().ok()),
-            ..Outcome::default()
-        };
+        let mut outcome = Outcome::default();
 
         let question_deadline = question_deadline(Instant::now(), deadline);
         let answers = ask(&self.s3, &self.filter, judged.questions, question_deadline).await;
@@ -157,6 +154,10 @@ impl DocumentSync {
             let reason = format!("the database refused a document: {}", refused.reason);
             outcome.refuse(messages, &reason);
         }
+        // A batch of nothing but repetitions says nothing of how late the table is.
+        outcome.lag = oldest
+            .filter(|_| applied.changed + applied.confirmed > 0)
+            .and_then(|oldest| (now - oldest).try_into().ok());
         outcome.report = Report {
             changed: applied.changed,
             confirmed: applied.confirmed,
