@@ -10,9 +10,10 @@ mod support;
 use std::time::Duration;
 
 use document_sync::DocumentSync;
-use serde_json::Value;
+use embedded_s3::{Credentials, Durability, EmbeddedS3, Options};
+use serde_json::{Value, json};
 use shared::s3::{S3, Settings};
-use support::{deliver, failed_ids, function, put, queue_of_records, rows};
+use support::{deliver, failed_ids, function, put, queue_of_records, queue_of_texts, rows};
 use testkit::{Fault, Postgres, Proxy};
 use tokio::time::Instant;
 
@@ -150,4 +151,99 @@ async fn a_server_that_says_nothing_does_not_outlast_the_invocation() {
     remote.proxy.set(Fault::Pass);
     assert!(remote.failures(&batch(2)).await.is_empty());
     assert_eq!(remote.rows().await, 2);
+}
+
+#[tokio::test]
+async fn a_lost_acknowledgement_keeps_a_message_in_quarantine_once() {
+    let remote = Remote::start().await;
+    let bodies = ["junk".to_owned(), "more junk".to_owned()];
+    remote.proxy.set(Fault::LoseAnswerTo(b"commit".to_vec()));
+    let failures = remote.failures(&queue_of_texts(&bodies)).await;
+    assert!(failures.is_empty());
+    assert_eq!(remote.proxy.fault(), Fault::Pass, "it was lost");
+    let sql = remote.postgres.connect().await;
+    let kept = sql.query_one("select count(*) from quarantine", &[]).await;
+    assert_eq!(kept.unwrap().get::<_, i64>(0), 2);
+}
+
+/// A bucket with objects that nobody was told of, compared through a network that breaks in every way: cut at any
+/// byte, acknowledgements lost, slow. However often it has to be begun again, in the end the table is the bucket.
+#[tokio::test]
+async fn a_comparison_survives_whatever_the_network_does_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let credentials = Credentials {
+        access_key_id: "test".into(),
+        secret_access_key: "secret".into(),
+    };
+    let options = Options {
+        durability: Durability::Relaxed,
+        ..Options::new(folder.path(), credentials)
+    };
+    let store = EmbeddedS3::open(options).await.unwrap();
+    store.create_bucket("documents", false).await.unwrap();
+    for number in 0..1_200 {
+        let client = store.client();
+        let put = client.put_object().bucket("documents");
+        let put = put.key(format!("k{number:05}")).body(Vec::new().into());
+        put.send().await.unwrap();
+    }
+    let mut remote = Remote::start().await;
+    remote.function.s3 = S3::with_client(store.client());
+    let surplus: Vec<Value> = (0..300)
+        .map(|number| put(&format!("l{number:05}"), "1", "e1"))
+        .collect();
+    let faults = [
+        Fault::CutAfterRequestBytes(300),
+        Fault::CutAfterRequestBytes(5_000),
+        Fault::CutAfterRequestBytes(60_000),
+        Fault::CutAfterAnswerBytes(200),
+        Fault::CutAfterAnswerBytes(20_000),
+        Fault::LoseAnswerTo(b"commit".to_vec()),
+        Fault::LoseAnswerTo(b"insert into s3_object".to_vec()),
+        Fault::LoseAnswerTo(b"reconcile_surplus".to_vec()),
+        Fault::Delay(Duration::from_millis(5)),
+        Fault::Refuse,
+    ];
+    let command = json!({ "reconcile": { "bucket": "documents", "max_deleted_share": 1 } });
+    for fault in faults {
+        assert!(
+            remote
+                .failures(&queue_of_records(&surplus))
+                .await
+                .is_empty()
+        );
+        remote.proxy.cut();
+        remote.proxy.set(fault.clone());
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            assert!(attempts < 10, "{fault:?}: it does not end");
+            let answer = deliver(&remote.function, &command).await;
+            if !matches!(fault, Fault::Delay(_) | Fault::Refuse) {
+                assert_eq!(remote.proxy.fault(), Fault::Pass, "{fault:?} happened");
+            }
+            remote.proxy.set(Fault::Pass);
+            if let Ok(answer) = answer {
+                let answer = serde_json::to_value(answer).unwrap();
+                match answer["reconcile"]["state"].as_str().unwrap() {
+                    "finished" => break,
+                    // An instance that cannot be told of the end of its lease holds it; here it is over.
+                    "running" => release(&remote).await,
+                    other => panic!("{fault:?}: {other}"),
+                }
+            }
+        }
+        assert_eq!(remote.rows().await, 1_200, "{fault:?}");
+        let sql = remote.postgres.connect().await;
+        sql.batch_execute("truncate document, s3_object")
+            .await
+            .unwrap();
+    }
+}
+
+async fn release(remote: &Remote) {
+    let sql = remote.postgres.connect().await;
+    sql.batch_execute("update reconcile_run set leased_until = null")
+        .await
+        .unwrap();
 }
