@@ -10,10 +10,9 @@ mod support;
 use std::time::Duration;
 
 use document_sync::DocumentSync;
-use embedded_s3::{Credentials, Durability, EmbeddedS3, Options};
 use serde_json::{Value, json};
 use shared::s3::{S3, Settings};
-use support::{deliver, failed_ids, function, put, queue_of_records, queue_of_texts, rows};
+use support::{Store, deliver, failed_ids, function, put, queue_of_records, queue_of_texts, rows};
 use testkit::{Fault, Postgres, Proxy};
 use tokio::time::Instant;
 
@@ -170,25 +169,12 @@ async fn a_lost_acknowledgement_keeps_a_message_in_quarantine_once() {
 /// byte, acknowledgements lost, slow. However often it has to be begun again, in the end the table is the bucket.
 #[tokio::test]
 async fn a_comparison_survives_whatever_the_network_does_to_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let credentials = Credentials {
-        access_key_id: "test".into(),
-        secret_access_key: "secret".into(),
-    };
-    let options = Options {
-        durability: Durability::Relaxed,
-        ..Options::new(folder.path(), credentials)
-    };
-    let store = EmbeddedS3::open(options).await.unwrap();
-    store.create_bucket("documents", false).await.unwrap();
+    let store = Store::start(false).await;
     for number in 0..1_200 {
-        let client = store.client();
-        let put = client.put_object().bucket("documents");
-        let put = put.key(format!("k{number:05}")).body(Vec::new().into());
-        put.send().await.unwrap();
+        store.put(&format!("k{number:05}"), "").await;
     }
     let mut remote = Remote::start().await;
-    remote.function.s3 = S3::with_client(store.client());
+    remote.function.s3 = store.s3();
     let surplus: Vec<Value> = (0..300)
         .map(|number| put(&format!("l{number:05}"), "1", "e1"))
         .collect();

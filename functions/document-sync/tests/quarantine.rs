@@ -11,12 +11,11 @@ mod support;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use embedded_s3::{Credentials, Durability, EmbeddedS3, Fault, Options, Target};
+use embedded_s3::{Fault, Target};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
-use shared::s3::S3;
-use support::{Sync, delete, notification, put, queue_of_records, queue_of_texts, record};
+use support::{Store, Sync, delete, notification, put, queue_of_records, queue_of_texts, record};
 use tokio::time::Instant;
 
 fn good(key: &str) -> String {
@@ -175,37 +174,19 @@ async fn what_the_database_refuses_is_kept_and_replayed_when_it_no_longer_does()
     );
 }
 
-/// A store with one object, and the function at it.
+/// A store, and the function at it.
 struct Stored {
     sync: Sync,
-    store: EmbeddedS3,
-    _folder: tempfile::TempDir,
+    store: Store,
 }
 
 impl Stored {
     async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let credentials = Credentials {
-            access_key_id: "test".into(),
-            secret_access_key: "secret".into(),
-        };
-        let options = Options {
-            durability: Durability::Relaxed,
-            ..Options::new(folder.path(), credentials)
-        };
-        let store = EmbeddedS3::open(options).await.unwrap();
-        store.create_bucket("documents", false).await.unwrap();
+        let store = Store::start(false).await;
         Self {
-            sync: Sync::with_s3(S3::with_client(store.client())).await,
+            sync: Sync::with_s3(store.s3()).await,
             store,
-            _folder: folder,
         }
-    }
-
-    async fn put(&self, key: &str) {
-        let client = self.store.client();
-        let put = client.put_object().bucket("documents").key(key);
-        put.body(b"body".to_vec().into()).send().await.unwrap();
     }
 }
 
@@ -217,7 +198,7 @@ async fn a_replay_applies_what_is_true_now() {
         .batch_execute("alter table document add constraint none check (title = 'known')")
         .await
         .unwrap();
-    stored.put("there").await;
+    stored.store.put("there", "body").await;
     let records = [
         put("there", "1", "e1"),
         put("gone since", "1", "e1"),
@@ -340,7 +321,7 @@ async fn a_large_quarantine_is_replayed_in_parts() {
 async fn what_s3_refuses_is_kept_and_what_it_throttles_comes_again() {
     let stored = Stored::start().await;
     let sync = &stored.sync;
-    stored.put("a").await;
+    stored.store.put("a", "body").await;
     let version_deleted = record(
         "ObjectRemoved:Delete",
         "a",
@@ -352,18 +333,26 @@ async fn what_s3_refuses_is_kept_and_what_it_throttles_comes_again() {
         operation: Some("HeadObject".into()),
         ..Target::default()
     };
-    stored.store.faults().inject(Fault::SlowDown, head());
+    stored
+        .store
+        .embedded
+        .faults()
+        .inject(Fault::SlowDown, head());
     assert_eq!(sync.failures(&batch).await, ["m1"]);
     assert_eq!(quarantine(sync).await, "");
-    stored.store.faults().clear();
-    stored.store.faults().inject(Fault::AccessDenied, head());
+    stored.store.embedded.faults().clear();
+    stored
+        .store
+        .embedded
+        .faults()
+        .inject(Fault::AccessDenied, head());
     assert!(sync.failures(&batch).await.is_empty());
     let kept = quarantine(sync).await;
     assert!(
         kept.starts_with("m1 | HeadObject of s3://documents/a failed with status 403"),
         "{kept}"
     );
-    stored.store.faults().clear();
+    stored.store.embedded.faults().clear();
     assert_eq!(replay(sync, json!({})).await["applied"], 1);
     assert!(sync.rows().await.starts_with("s3://documents/a | a | 4 | "));
 }

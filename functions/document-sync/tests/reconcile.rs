@@ -10,48 +10,29 @@ mod support;
 use std::time::Duration;
 
 use document_sync::Failure;
-use embedded_s3::{Credentials, Durability, EmbeddedS3, Fault, Options, Target};
+use embedded_s3::{Fault, Target};
 use serde_json::{Value, json};
 use shared::config::{Env, FromEnv};
-use shared::s3::S3;
-use support::{Sync, delete, put, queue_of_records};
+use support::{BUCKET, Store, Sync, delete, put, queue_of_records};
 use tokio::time::Instant;
-
-const BUCKET: &str = "documents";
 
 /// A bucket that tells nobody of its changes, and the function that can look.
 struct Stored {
     sync: Sync,
-    store: EmbeddedS3,
-    client: aws_sdk_s3::Client,
-    _folder: tempfile::TempDir,
+    store: Store,
 }
 
 impl Stored {
     async fn start(versioned: bool) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let credentials = Credentials {
-            access_key_id: "test".into(),
-            secret_access_key: "secret".into(),
-        };
-        let options = Options {
-            durability: Durability::Relaxed,
-            ..Options::new(folder.path(), credentials)
-        };
-        let store = EmbeddedS3::open(options).await.unwrap();
-        store.create_bucket(BUCKET, versioned).await.unwrap();
+        let store = Store::start(versioned).await;
         Self {
-            sync: Sync::with_s3(S3::with_client(store.client())).await,
-            client: store.client(),
+            sync: Sync::with_s3(store.s3()).await,
             store,
-            _folder: folder,
         }
     }
 
     async fn put(&self, key: &str, body: &str) -> Option<String> {
-        let put = self.client.put_object().bucket(BUCKET).key(key);
-        let body = body.as_bytes().to_vec().into();
-        put.body(body).send().await.unwrap().version_id
+        self.store.put(key, body).await
     }
 
     async fn put_many(&self, keys: impl Iterator<Item = String>) {
@@ -60,7 +41,7 @@ impl Stored {
     }
 
     async fn delete(&self, key: &str) {
-        let delete = self.client.delete_object().bucket(BUCKET).key(key);
+        let delete = self.store.client.delete_object().bucket(BUCKET).key(key);
         delete.send().await.unwrap();
     }
 
@@ -324,7 +305,11 @@ async fn a_bucket_that_is_not_there_is_no_empty_bucket() {
     ] {
         let bucket = if fault.is_none() { "other" } else { BUCKET };
         if let Some(fault) = fault {
-            stored.store.faults().inject(fault, Target::default());
+            stored
+                .store
+                .embedded
+                .faults()
+                .inject(fault, Target::default());
         }
         let failure = stored
             .try_reconcile(
@@ -336,7 +321,7 @@ async fn a_bucket_that_is_not_there_is_no_empty_bucket() {
         let text = shared::telemetry::chain(&failure).to_string();
         assert!(text.contains(expected), "{text}");
         assert_eq!(stored.uris().await.len(), 1);
-        stored.store.faults().clear();
+        stored.store.embedded.faults().clear();
     }
     // A failed run leaves no lease behind.
     let answer = stored.reconcile(json!({ "max_deleted_share": 1 })).await;
@@ -411,6 +396,7 @@ async fn a_run_without_time_is_taken_up_where_it_stopped() {
     stored.sync.failures(&queue_of_records(&surplus)).await;
     stored
         .store
+        .embedded
         .faults()
         .set_latency(Duration::from_millis(100));
     let mut states = Vec::new();
@@ -437,7 +423,11 @@ async fn a_run_without_time_is_taken_up_where_it_stopped() {
 async fn two_instances_do_not_walk_together() {
     let stored = Stored::start(false).await;
     stored.put("a", "one").await;
-    stored.store.faults().set_latency(Duration::from_secs(1));
+    stored
+        .store
+        .embedded
+        .faults()
+        .set_latency(Duration::from_secs(1));
     let leased = "select exists (select from reconcile_run where leased_until > now())";
     let (first, second) = tokio::join!(stored.reconcile(json!({})), async {
         while !stored

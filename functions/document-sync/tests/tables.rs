@@ -10,11 +10,9 @@ mod support;
 use std::fmt::Write as _;
 
 use document_sync::DocumentSync;
-use embedded_s3::{Credentials, Durability, EmbeddedS3, Options};
 use serde_json::json;
-use shared::s3::S3;
 use shared::telemetry::chain;
-use support::{config, delete, deliver, failed_ids, put, queue_of_records};
+use support::{Store, config, delete, deliver, failed_ids, put, queue_of_records};
 use testkit::Postgres;
 use tokio_postgres::Client;
 
@@ -22,9 +20,8 @@ use tokio_postgres::Client;
 struct Own {
     postgres: Postgres,
     sql: Client,
-    store: EmbeddedS3,
+    store: Store,
     function: DocumentSync,
-    _folder: tempfile::TempDir,
 }
 
 impl Own {
@@ -32,23 +29,12 @@ impl Own {
         let postgres = Postgres::start().await;
         let sql = postgres.connect().await;
         sql.batch_execute(schema).await.unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let credentials = Credentials {
-            access_key_id: "test".into(),
-            secret_access_key: "secret".into(),
-        };
-        let options = Options {
-            durability: Durability::Relaxed,
-            ..Options::new(folder.path(), credentials)
-        };
-        let store = EmbeddedS3::open(options).await.unwrap();
-        store.create_bucket("documents", false).await.unwrap();
+        let store = Store::start(false).await;
         Self {
             function: function(postgres.url(), table, &store),
             postgres,
             sql,
             store,
-            _folder: folder,
         }
     }
 
@@ -64,13 +50,6 @@ impl Own {
         let command = json!({ "reconcile": { "bucket": "documents", "max_deleted_share": 1 } });
         let answer = deliver(&self.function, &command).await.unwrap();
         serde_json::to_value(answer).unwrap()
-    }
-
-    async fn put(&self, key: &str, body: &str) {
-        let client = self.store.client();
-        let put = client.put_object().bucket("documents").key(key);
-        let body = body.as_bytes().to_vec().into();
-        put.body(body).send().await.unwrap();
     }
 
     /// What a query gives, a line each.
@@ -94,11 +73,11 @@ impl Own {
     }
 }
 
-fn function(url: &str, table: &str, store: &EmbeddedS3) -> DocumentSync {
+fn function(url: &str, table: &str, store: &Store) -> DocumentSync {
     let mut config = config(url);
     config.table = Some(table.parse().unwrap());
     let mut function = DocumentSync::new(config);
-    function.s3 = S3::with_client(store.client());
+    function.s3 = store.s3();
     function
 }
 
@@ -154,8 +133,8 @@ async fn a_table_of_three_columns_is_kept_in_step_and_not_altered() {
 #[tokio::test]
 async fn a_table_that_is_taken_over_is_not_written_where_it_is_right_already() {
     let own = Own::start(r#""My App"."Docs""#, MINIMAL).await;
-    own.put("a", "one").await;
-    own.put("b", "one").await;
+    own.store.put("a", "one").await;
+    own.store.put("b", "one").await;
     // A row that is younger than its object cannot be told from a right one; one that is older is written.
     let young = r#"
         insert into "My App"."Docs" values ('b', 's3://documents/b', now() + interval '1 hour')"#;
@@ -310,7 +289,7 @@ async fn a_role_without_ddl_is_enough_where_the_tables_are() {
         failed_ids(deliver(&function, &junk).await.unwrap()),
         [""; 0]
     );
-    own.put("c", "one").await;
+    own.store.put("c", "one").await;
     let command =
         json!({ "replay": {}, "reconcile": { "bucket": "documents", "max_deleted_share": 1 } });
     deliver(&function, &command).await.unwrap();

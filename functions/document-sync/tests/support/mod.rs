@@ -12,6 +12,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use document_sync::{Answer, Config, DocumentSync, Failure, Payload};
+use embedded_s3::{Credentials, Durability, EmbeddedS3, Options};
 use serde_json::{Value, json};
 use shared::database::Url;
 use shared::s3::{S3, Settings};
@@ -82,6 +83,47 @@ pub(crate) fn queue_of_records(records: &[Value]) -> Value {
             .map(|record| notification(std::slice::from_ref(record)))
             .collect::<Vec<_>>(),
     )
+}
+
+/// A store in this process, with the bucket of every record, which tells nobody of its changes.
+pub(crate) struct Store {
+    pub(crate) embedded: EmbeddedS3,
+    pub(crate) client: aws_sdk_s3::Client,
+    _folder: tempfile::TempDir,
+}
+
+impl Store {
+    pub(crate) async fn start(versioned: bool) -> Self {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let credentials = Credentials {
+            access_key_id: "test".into(),
+            secret_access_key: "secret".into(),
+        };
+        let options = Options {
+            durability: Durability::Relaxed,
+            ..Options::new(folder.path(), credentials)
+        };
+        let embedded = EmbeddedS3::open(options).await.expect("it starts");
+        let created = embedded.create_bucket(BUCKET, versioned).await;
+        created.expect("the name is free");
+        Self {
+            client: embedded.client(),
+            embedded,
+            _folder: folder,
+        }
+    }
+
+    /// What the function reaches it by.
+    pub(crate) fn s3(&self) -> S3 {
+        S3::with_client(self.client.clone())
+    }
+
+    /// Puts an object, and gives its version if there are any.
+    pub(crate) async fn put(&self, key: &str, body: &str) -> Option<String> {
+        let put = self.client.put_object().bucket(BUCKET).key(key);
+        let put = put.body(body.as_bytes().to_vec().into()).send().await;
+        put.expect("it is taken").version_id
+    }
 }
 
 /// The function in this process, with a database of its own.
