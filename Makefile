@@ -1,14 +1,15 @@
-# The three commands of Holdfast. Each one installs what it needs, into .tools/ where that is possible,
-# and says so first; the work itself is in tools/.
+# The commands of Holdfast. Each one installs what it needs, into .tools/ where that is possible, and says
+# so first; the work itself is in tools/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench
+.PHONY: help run test bench fuzz
 .NOTPARALLEL:
 
 help:
 	@echo 'make run     start everything on this machine: S3, STS, PostgreSQL and the functions'
 	@echo 'make test    every check: format, lints, documents, licences, template, conformance, tests'
 	@echo 'make bench   measure rows per second, start-up, memory, sizes and the embedded S3'
+	@echo 'make fuzz    look for payloads and settings that break document-sync, with a nightly compiler'
 
 # `exec`: the shell becomes the program, so a signal sent to make reaches it and none is left behind.
 run:
@@ -19,3 +20,6 @@ test:
 
 bench:
 	@exec sh tools/bench.sh
+
+fuzz:
+	@exec sh tools/fuzz.sh

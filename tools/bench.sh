@@ -1,5 +1,6 @@
 #!/bin/sh
-# `make bench`: what Holdfast costs, in figures.
+# `make bench`: what Holdfast costs, in figures. Arguments go to the bench: `sh tools/bench.sh store`,
+# `sh tools/bench.sh reconcile --keys 100000`.
 set -eu
 cd "$(dirname "$0")/.."
 # shellcheck source=tools/machine.sh
@@ -21,4 +22,4 @@ export CARGO_PROFILE_RELEASE_LTO=thin CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 cargo build --release --package bench --bin bench
 
 say 'Measuring'
-exec cargo run --quiet --release --package bench --bin bench
+exec cargo run --quiet --release --package bench --bin bench -- "$@"

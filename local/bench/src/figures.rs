@@ -49,6 +49,15 @@ pub(crate) fn ratio(floors: &[Duration], times: &[Duration]) -> f64 {
     median(&ratios)
 }
 
+/// The median, or that there is none.
+pub(crate) fn if_measured(values: &[f64]) -> String {
+    if values.is_empty() {
+        NOT_MEASURED.to_owned()
+    } else {
+        format!("{:.2}", median(values))
+    }
+}
+
 /// Bytes in units of 1,000,000.
 pub(crate) fn megabytes(bytes: u64) -> f64 {
     f64::from(u32::try_from(bytes / 1000).unwrap_or(u32::MAX)) / 1e3

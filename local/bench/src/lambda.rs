@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 use testkit::{Function, RuntimeApi};
 use tokio_postgres::{Client, NoTls};
 
+use crate::Failure;
 use crate::batch::{Batch, Kind, version_deleted};
-use crate::figures::{NOT_MEASURED, median_milliseconds, megabytes, milliseconds, percentile};
+use crate::figures::{if_measured, median_milliseconds, megabytes, milliseconds, percentile};
 use crate::machine::{executable, free_port};
 use crate::process::Process;
 use crate::server::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, Server};
 use crate::tls::TlsFront;
-use crate::{Failure, figures};
 
 const STARTS: usize = 40;
 const FIRST_INVOCATIONS: usize = 15;
@@ -296,19 +296,13 @@ async fn document_sync(url: &str, front: Option<&TlsFront>) -> Result<Function, 
     Ok(RuntimeApi::start().await.run(binary, &variables))
 }
 
-fn process(function: &Function) -> Option<Process> {
+/// The process that a function is.
+pub(crate) fn process(function: &Function) -> Option<Process> {
     function.pid().map(Process)
 }
 
-fn if_measured(values: &[f64]) -> String {
-    if values.is_empty() {
-        NOT_MEASURED.to_owned()
-    } else {
-        format!("{:.2}", figures::median(values))
-    }
-}
-
-async fn connect(url: &str) -> Result<Client, Failure> {
+/// A session beside the one that is measured.
+pub(crate) async fn connect(url: &str) -> Result<Client, Failure> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     tokio::spawn(connection); // ends with the client
     Ok(client)

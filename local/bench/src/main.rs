@@ -4,24 +4,29 @@
 //! turn with the least that could do the same work, and the medians are printed beside the targets.
 //!
 //! - `sync`: rows per second of document-sync, against one bare statement. `batch` makes the events.
+//! - `reconcile`: objects per second and memory of comparing a large `bucket`, against listing it.
 //! - `lambda`: start-up, memory, CPU and size of the executable that is deployed, against `idle-function`.
 //!   `process` reads what the kernel counted, `tls` puts the store behind HTTPS.
 //! - `store`: the embedded S3 over TCP, against the network and the disk. `server` runs it, `connection`
 //!   asks it.
 //!
-//! The executables lie beside this one, built by `tools/bench.sh`.
+//! The executables lie beside this one, built by `tools/bench.sh`, which passes its `arguments` on: the names of what
+//! to measure, all without any.
 #![expect(
     clippy::print_stdout,
     clippy::indexing_slicing,
     reason = "a benchmark prints its figures, and stops at its own mistakes"
 )]
 
+mod arguments;
 mod batch;
+mod bucket;
 mod connection;
 mod figures;
 mod lambda;
 mod machine;
 mod process;
+mod reconcile;
 mod server;
 mod store;
 mod sync;
@@ -29,16 +34,19 @@ mod tls;
 
 use std::time::Duration;
 
+use arguments::Arguments;
+
 /// A benchmark that cannot measure says why and stops.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// All of it takes two to three minutes; on a machine where it takes this long, something hangs.
-const LIMIT: Duration = Duration::from_mins(10);
+/// All of it takes some ten minutes; on a machine where it takes this long, something hangs.
+const LIMIT: Duration = Duration::from_hours(1);
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
+    let arguments = Arguments::read(std::env::args().skip(1))?;
     tokio::select! {
-        outcome = tokio::time::timeout(LIMIT, measure()) => outcome?,
+        outcome = tokio::time::timeout(LIMIT, measure(&arguments)) => outcome?,
         // Leaving by this way, and not by the signal, removes the folder and ends the servers.
         interrupt = tokio::signal::ctrl_c() => {
             interrupt?;
@@ -47,16 +55,25 @@ async fn main() -> Result<(), Failure> {
     }
 }
 
-async fn measure() -> Result<(), Failure> {
+async fn measure(arguments: &Arguments) -> Result<(), Failure> {
     let folder = machine::folder()?;
     println!(
         "{}; load average at the start: {}\n",
         machine::description(folder.path()),
         machine::load_average()
     );
-    sync::run(folder.path()).await?;
-    lambda::run(folder.path()).await?;
-    store::run(folder.path()).await?;
+    if arguments.includes("sync") {
+        sync::run(folder.path()).await?;
+    }
+    if arguments.includes("reconcile") {
+        reconcile::run(folder.path(), arguments.keys).await?;
+    }
+    if arguments.includes("lambda") {
+        lambda::run(folder.path()).await?;
+    }
+    if arguments.includes("store") {
+        store::run(folder.path()).await?;
+    }
     println!(
         "\nload average at the end, the bench's own work included: {}",
         machine::load_average()

@@ -27,8 +27,17 @@ impl Process {
     /// The bytes it has in memory, mapped files included. From `smaps_rollup`, which counts pages now; the sums in
     /// `status` lag behind by some hundred kilobytes.
     pub(crate) fn resident_bytes(self) -> Option<u64> {
-        let text = fs::read_to_string(self.path("smaps_rollup")).ok()?;
-        let line = text.lines().find_map(|line| line.strip_prefix("Rss:"))?;
+        self.bytes("smaps_rollup", "Rss:")
+    }
+
+    /// The most that it ever had in memory. From `status`, which is the only place to tell.
+    pub(crate) fn peak_bytes(self) -> Option<u64> {
+        self.bytes("status", "VmHWM:")
+    }
+
+    fn bytes(self, file: &str, name: &str) -> Option<u64> {
+        let text = fs::read_to_string(self.path(file)).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
         let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
         Some(kibibytes * 1024)
     }
@@ -53,11 +62,17 @@ mod tests {
             33_554_432
         );
         assert!(process.cpu().unwrap() > cpu);
+        // Memory that is given back does not lower the peak.
+        drop(block);
+        assert!(process.peak_bytes().unwrap() > resident + 31 * 1024 * 1024);
     }
 
     #[test]
     fn of_a_process_that_is_not_there_nothing_is_known() {
         let nobody = Process(u32::MAX);
-        assert_eq!((nobody.cpu(), nobody.resident_bytes()), (None, None));
+        assert_eq!(
+            (nobody.cpu(), nobody.resident_bytes(), nobody.peak_bytes()),
+            (None, None, None)
+        );
     }
 }

@@ -1,0 +1,78 @@
+//! What is to be measured.
+
+use crate::Failure;
+use crate::reconcile::KEYS;
+
+const PARTS: [&str; 4] = ["sync", "reconcile", "lambda", "store"];
+
+/// The command line.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Arguments {
+    /// Nothing but these, if there are any.
+    parts: Vec<String>,
+    /// `--keys`: the objects of the bucket that is reconciled.
+    pub(crate) keys: usize,
+}
+
+impl Arguments {
+    /// Reads the command line, or says how it should be.
+    pub(crate) fn read(mut words: impl Iterator<Item = String>) -> Result<Self, Failure> {
+        let mut arguments = Self {
+            parts: Vec::new(),
+            keys: KEYS,
+        };
+        while let Some(word) = words.next() {
+            if word == "--keys" {
+                let keys = words.next().and_then(|keys| keys.parse().ok());
+                // A tenth of them is a bucket too, of which one in a hundred is changed.
+                arguments.keys = keys
+                    .filter(|keys| *keys >= 10_000 && keys % 2_000 == 0)
+                    .ok_or("--keys needs a multiple of 2000 from 10000 on")?;
+            } else if PARTS.contains(&word.as_str()) {
+                arguments.parts.push(word);
+            } else {
+                let parts = PARTS.join(" ");
+                return Err(format!("usage: bench [--keys NUMBER] [{parts}], not {word}").into());
+            }
+        }
+        Ok(arguments)
+    }
+
+    /// Whether this is to be measured.
+    pub(crate) fn includes(&self, part: &str) -> bool {
+        self.parts.is_empty() || self.parts.iter().any(|asked| asked == part)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Arguments, String> {
+        let words = line.split_whitespace().map(str::to_owned);
+        Arguments::read(words).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn without_arguments_everything_is_measured() {
+        let arguments = read("").unwrap();
+        assert!(PARTS.iter().all(|part| arguments.includes(part)));
+        assert_eq!(arguments.keys, 1_000_000);
+    }
+
+    #[test]
+    fn parts_that_are_named_are_measured_alone() {
+        let arguments = read("reconcile --keys 100000 store").unwrap();
+        let measured = PARTS.map(|part| arguments.includes(part));
+        assert_eq!(measured, [false, true, false, true]);
+        assert_eq!(arguments.keys, 100_000);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_told() {
+        assert!(read("reconcil").unwrap_err().contains("not reconcil"));
+        for line in ["--keys", "--keys many", "--keys 10", "--keys 12345"] {
+            assert!(read(line).unwrap_err().starts_with("--keys needs"));
+        }
+    }
+}
