@@ -299,7 +299,7 @@ async fn a_bucket_that_is_not_there_is_no_empty_bucket() {
         .failures(&queue_of_records(&[put("a", "1", "e1")]))
         .await;
     for (fault, expected) in [
-        (None, "does not exist"),
+        (None, "there is no such bucket"),
         (Some(Fault::AccessDenied), "status 403"),
         (Some(Fault::SlowDown), "status 503"),
     ] {

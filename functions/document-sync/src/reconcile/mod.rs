@@ -109,7 +109,10 @@ pub enum Error {
     /// The database.
     #[error(transparent)]
     Database(#[from] documents::Error),
-    /// The listing. A bucket that is not there is no empty bucket.
+    /// A bucket that is not there is no empty bucket.
+    #[error("there is no such bucket")]
+    NoBucket,
+    /// The listing.
     #[error("the bucket cannot be listed")]
     Listing(#[source] s3::Error),
     /// A store that lists in another order cannot be compared with a table.
@@ -189,7 +192,7 @@ impl DocumentSync {
     /// Walks both sides. `false` when time ran out.
     async fn compare(&self, run: &mut Run, time: Time) -> Result<bool, Error> {
         let bucket = self.s3.bucket(&run.bucket);
-        let listing = Listing::of(&bucket).await;
+        let listing = Listing::of(&bucket).await?;
         let mut objects = Objects::list(bucket, listing, &self.filter, run);
         let mut rows = Rows::read(run);
         let mut suspicions = Vec::new();

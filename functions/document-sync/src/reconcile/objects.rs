@@ -52,13 +52,14 @@ pub(super) enum Listing {
 
 impl Listing {
     /// The listing that tells what is in a bucket.
-    pub(super) async fn of(bucket: &Bucket) -> Self {
+    pub(super) async fn of(bucket: &Bucket) -> Result<Self, Error> {
         match bucket.is_versioned().await {
-            Ok(true) => Self::Versions,
-            Ok(false) => Self::Objects,
+            Ok(true) => Ok(Self::Versions),
+            Ok(false) => Ok(Self::Objects),
+            Err(s3::Error::NotFound) => Err(Error::NoBucket),
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "S3 does not tell whether the bucket has versions");
-                Self::Unversioned
+                Ok(Self::Unversioned)
             }
         }
     }
@@ -101,7 +102,10 @@ impl Objects {
                 self.is_over = true;
                 break;
             };
-            let page = page.map_err(Error::Listing)?;
+            let page = page.map_err(|error| match error {
+                s3::Error::NotFound => Error::NoBucket,
+                error => Error::Listing(error),
+            })?;
             self.is_over = page.next.is_none();
             for object in page.objects {
                 self.add(object)?;
