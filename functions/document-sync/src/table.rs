@@ -10,29 +10,28 @@ use tokio_postgres::{Client, Row};
 const DEFAULT: &str = include_str!("../migrations/document.sql");
 const DEFAULT_NAME: &str = "document";
 
-/// One row: what the table is called with every quote it needs, and what this role may do with it.
+// Three statements without joins: a new connection has nothing of the catalogue at hand yet, and a join of four of its
+// tables costs it three times as much.
+
+/// One row: what the table is called with every quote it needs, or null, and what this role may do with it.
 const TABLE: &str = "
-    select
-        format('%I.%I', space.nspname, class.relname),
-        current_user::text,
-        exists (
-            select from pg_index
-            where indrelid = class.oid and indisunique and indisvalid and indimmediate
-                and indnkeyatts = 1 and indpred is null and indexprs is null
-                and indkey[0] = (select attnum from pg_attribute where attrelid = class.oid and attname = 'uri')
-        ),
-        has_any_column_privilege(class.oid, 'select'),
-        has_any_column_privilege(class.oid, 'insert'),
-        has_any_column_privilege(class.oid, 'update'),
-        has_table_privilege(class.oid, 'delete')
-    from pg_class as class join pg_namespace as space on space.oid = class.relnamespace
-    where class.oid = to_regclass($1)";
+    select to_regclass($1)::text, current_user::text,
+        has_any_column_privilege(to_regclass($1), 'select'),
+        has_any_column_privilege(to_regclass($1), 'insert'),
+        has_any_column_privilege(to_regclass($1), 'update'),
+        has_table_privilege(to_regclass($1), 'delete')";
 
 /// Its columns. One that the database computes itself is none that could be written.
 const COLUMNS: &str = "
-    select attname::text, atttypid, atttypmod, attnotnull and not atthasdef and attidentity = ''
+    select attname::text, atttypid, atttypmod, attnotnull and not atthasdef and attidentity = '', attnum
     from pg_attribute
     where attrelid = to_regclass($1) and attnum > 0 and not attisdropped and attgenerated = ''";
+
+/// The columns that are unique by themselves.
+const UNIQUE: &str = "
+    select indkey[0] from pg_index
+    where indrelid = to_regclass($1) and indisunique and indisvalid and indimmediate
+        and indnkeyatts = 1 and indpred is null and indexprs is null";
 
 /// The name of the user's table as `DOCUMENT_TABLE` has it: `documents`, `app.documents`, `"App"."Documents"`.
 ///
@@ -93,7 +92,7 @@ pub enum TableError {
 /// The documents table as it was found, and the statements for it.
 #[derive(Debug, Clone)]
 pub(crate) struct Table {
-    /// With schema and quotes.
+    /// As statements name it, with its schema where that is needed, and quotes.
     pub(crate) name: String,
     /// Whether no two rows can have the same URI, so that a new document can be inserted without looking.
     pub(crate) is_unique: bool,
@@ -157,25 +156,28 @@ async fn look(
     name: &str,
 ) -> Result<Option<Result<Table, TableError>>, tokio_postgres::Error> {
     let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 1] = [(&name, Type::TEXT)];
-    let (table, columns) = tokio::join!(
-        client.query_typed(TABLE, &parameters),
-        client.query_typed(COLUMNS, &parameters)
+    let (table, columns, unique) = tokio::join!(
+        client.query_typed_one(TABLE, &parameters),
+        client.query_typed(COLUMNS, &parameters),
+        client.query_typed(UNIQUE, &parameters),
     );
-    let (table, columns) = (table?, columns?);
-    match table.first() {
-        Some(row) => describe(row, &columns).map(Some),
-        None => Ok(None),
-    }
+    let (table, columns, unique) = (table?, columns?, unique?);
+    let Some(name) = table.try_get(0)? else {
+        return Ok(None);
+    };
+    let unique: Result<Vec<i16>, _> = unique.iter().map(|row| row.try_get(0)).collect();
+    describe(name, &table, &columns, &unique?).map(Some)
 }
 
 fn describe(
+    name: String,
     row: &Row,
     column_rows: &[Row],
+    unique: &[i16],
 ) -> Result<Result<Table, TableError>, tokio_postgres::Error> {
-    let name: String = row.try_get(0)?;
     let role: String = row.try_get(1)?;
     let mut lacking = Vec::new();
-    for (index, right) in (3..).zip(["select", "insert", "update", "delete"]) {
+    for (index, right) in (2..).zip(["select", "insert", "update", "delete"]) {
         if !row.try_get::<_, bool>(index)? {
             lacking.push(right);
         }
@@ -185,7 +187,7 @@ fn describe(
         return Ok(Err(TableError::Rights { role, grants }));
     }
 
-    let (mut uri, mut title) = (false, false);
+    let (mut uri, mut title) = (None, false);
     let mut columns = Columns::default();
     for row in column_rows {
         let (column, oid, modifier, required): (&str, u32, i32, bool) = (
@@ -210,7 +212,7 @@ fn describe(
         );
         let is_time = matches!(kind, Some(Type::TIMESTAMPTZ | Type::TIMESTAMP));
         match column {
-            "uri" if is_text => uri = true,
+            "uri" if is_text => uri = Some(row.try_get::<_, i16>(4)?),
             "title" if is_text => {
                 title = true;
                 // PostgreSQL adds the four bytes of a length to what `varchar(n)` allows.
@@ -232,7 +234,7 @@ fn describe(
             _ => {}
         }
     }
-    for (is_there, column) in [(uri, "uri"), (title, "title")] {
+    for (is_there, column) in [(uri.is_some(), "uri"), (title, "title")] {
         if !is_there {
             return Ok(Err(TableError::Column {
                 table: name,
@@ -241,7 +243,7 @@ fn describe(
         }
     }
     Ok(Ok(Table {
-        is_unique: row.try_get(2)?,
+        is_unique: uri.is_some_and(|uri| unique.contains(&uri)),
         insert: insert(&name, columns),
         overwrite: overwrite(&name, columns),
         remove: format!(

@@ -218,12 +218,12 @@ async fn a_table_that_cannot_be_used_is_told_at_once_and_nothing_is_lost() {
         (
             "docs",
             "create table docs (title text, url text)",
-            "the table public.docs has no column uri of type text",
+            "the table docs has no column uri of type text",
         ),
         (
             "docs",
             "create table docs (uri text, title text, owner text not null)",
-            "the column owner of the table public.docs must have a value",
+            "the column owner of the table docs must have a value",
         ),
     ] {
         let own = Own::start(name, schema).await;
@@ -316,7 +316,7 @@ async fn missing_rights_are_one_message_with_the_grant_that_helps() {
         own.sql.batch_execute(grants).await.unwrap();
         complaints.push(complaint);
     }
-    insta::assert_snapshot!(complaints.join("\n"), @"the database cannot be used: the role the app lacks rights: run as their owner: grant create on schema public to \"the app\"; /* or let an owner make the tables: docs/operating.md */ grant select, insert, update, delete on public.docs to \"the app\";");
+    insta::assert_snapshot!(complaints.join("\n"), @"the database cannot be used: the role the app lacks rights: run as their owner: grant create on schema public to \"the app\"; /* or let an owner make the tables: docs/operating.md */ grant select, insert, update, delete on docs to \"the app\";");
     let batch = queue_of_records(&[put("a", "1", "e1")]);
     assert_eq!(failed_ids(deliver(&app, &batch).await.unwrap()), [""; 0]);
 
@@ -339,6 +339,6 @@ async fn missing_rights_are_one_message_with_the_grant_that_helps() {
         own.sql.batch_execute(grants).await.unwrap();
         complaints.push(complaint);
     }
-    insta::assert_snapshot!(complaints.join("\n"), @"the database cannot be used: the role the app lacks rights: run as their owner: grant select on document_sync_migration to \"the app\"; grant select, insert, update, delete on s3_object, quarantine, reconcile_run, reconcile_surplus to \"the app\"; grant select, insert, update, delete on public.docs to \"the app\";");
+    insta::assert_snapshot!(complaints.join("\n"), @"the database cannot be used: the role the app lacks rights: run as their owner: grant select on document_sync_migration to \"the app\"; grant select, insert, update, delete on s3_object, quarantine, reconcile_run, reconcile_surplus to \"the app\"; grant select, insert, update, delete on docs to \"the app\";");
     assert_eq!(failed_ids(deliver(&app, &batch).await.unwrap()), [""; 0]);
 }
