@@ -3,6 +3,8 @@
 //! In reading order:
 //!
 //! - [`artifact`]: what is registered, and [`source`]: where it comes from
+//! - [`license`]: what licences ask for, and which go together
 
 pub mod artifact;
+pub mod license;
 pub mod source;
