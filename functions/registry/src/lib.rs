@@ -3,8 +3,11 @@
 //! In reading order:
 //!
 //! - [`artifact`]: what is registered, and [`source`]: where it comes from
+//! - [`upstream`]: what those places are asked, and [`evidence`]: what they answered
 //! - [`license`]: what licences ask for, and which go together
 
 pub mod artifact;
+pub mod evidence;
 pub mod license;
 pub mod source;
+pub mod upstream;
