@@ -5,9 +5,13 @@
 //! - [`artifact`]: what is registered, and [`source`]: where it comes from
 //! - [`upstream`]: what those places are asked, and [`evidence`]: what they answered
 //! - [`license`]: what licences ask for, and which go together
+//! - [`relation`]: how artifacts refer to each other, and what follows from it, [`lineage`] and [`cost`]
 
 pub mod artifact;
+pub mod cost;
 pub mod evidence;
 pub mod license;
+pub mod lineage;
+pub mod relation;
 pub mod source;
 pub mod upstream;
