@@ -4,6 +4,7 @@
 //!
 //! - [`artifact`]: what is registered, and [`source`]: where it comes from
 //! - [`upstream`]: what those places are asked, and [`evidence`]: what they answered
+//! - [`rating`]: how good a model is by that, and why
 //! - [`license`]: what licences ask for, and which go together
 //! - [`relation`]: how artifacts refer to each other, and what follows from it, [`lineage`] and [`cost`]
 
@@ -12,6 +13,7 @@ pub mod cost;
 pub mod evidence;
 pub mod license;
 pub mod lineage;
+pub mod rating;
 pub mod relation;
 pub mod source;
 pub mod upstream;

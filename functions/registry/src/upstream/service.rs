@@ -89,7 +89,8 @@ impl Service {
             ..Request::default()
         };
         let result = timeout_at(deadline, self.follow(question, &mut request)).await;
-        request.seconds = begin.elapsed().as_secs_f64();
+        // To the microsecond, which comes back from JSON as it went in.
+        request.seconds = (begin.elapsed().as_secs_f64() * 1e6).round() / 1e6;
         let failure = match result {
             Ok(Ok(body)) => {
                 request.outcome = Outcome::Found;
