@@ -76,9 +76,9 @@ async fn thirteen_models_take_the_rounds_of_one() {
     for name in &names {
         put_bert(&sources, name);
     }
-    // Entry, README and configuration; then the dataset's two and the repository's seven; then the reviews. No
+    // Entry, README and configuration; then the datasets' four and the repository's seven; then the reviews. No
     // request is answered before those of all thirteen models wait.
-    sources.in_rounds([3 * 13, 9 * 13, 13]);
+    sources.in_rounds([3 * 13, 11 * 13, 13]);
     let upstream = upstream(&sources);
     let upstream = &upstream;
     let looks = names.iter().map(|name| async move {
@@ -90,7 +90,7 @@ async fn thirteen_models_take_the_rounds_of_one() {
         assert_eq!(evidence.github.unwrap().reviews.unwrap().seen, 1);
     }
     assert_eq!(sources.rounds(), 3);
-    assert_eq!(sources.asked().len(), 13 * 13);
+    assert_eq!(sources.asked().len(), 15 * 13);
 }
 
 #[tokio::test]
@@ -243,6 +243,11 @@ async fn names_cannot_climb_out_of_their_path() {
     ] {
         look(&sources, url).await;
     }
+    // A card may name anything as its dataset.
+    let entry = json!({"cardData": {"datasets": ["../../github/x", "..", "a/.."]}});
+    sources.model("a/b", &entry, "", &json!({}));
+    let evidence = look(&sources, "https://huggingface.co/a/b").await;
+    assert!(outcomes(&evidence).contains(&Outcome::Refused));
     for asked in sources.asked() {
         let is_inside = ["/hub/api/models/a/", "/hub/a/", "/github/repos/a/"]
             .iter()
@@ -384,7 +389,7 @@ fn put_bert(sources: &testkit::Upstream, id: &str) {
         "gated": false,
         "pipeline_tag": "fill-mask",
         "tags": ["transformers", "license:apache-2.0", "dataset:bookcorpus"],
-        "cardData": {"license": "apache-2.0", "datasets": ["bookcorpus"]},
+        "cardData": {"license": "apache-2.0", "datasets": ["bookcorpus", "wikipedia"]},
         "siblings": [
             {"rfilename": "config.json", "size": 570},
             {"rfilename": "model.safetensors", "size": 440_000_000},
@@ -404,6 +409,7 @@ fn put_bert(sources: &testkit::Upstream, id: &str) {
         "# Books",
     );
     let commit = |sha: &str, parent: &str, message: &str| json!({"sha": sha, "parents": [{"sha": parent}], "commit": {"message": message}});
+    sources.dataset("wikipedia", &json!({"likes": 5}), "# Articles");
     sources.repository(
         "google-research/bert",
         &json!({
