@@ -1,5 +1,5 @@
 //! Real parts for tests: a PostgreSQL, with TLS and a standby if need be, the Lambda Runtime API around a
-//! built binary, a Secrets Manager, and a network that fails.
+//! built binary, a Secrets Manager, the Hugging Face Hub and GitHub in small, and a network that fails.
 //!
 //! What cannot start panics, with the reason: a test without its parts fails, it is never skipped.
 //!
@@ -27,6 +27,7 @@ mod postgres;
 mod proxy;
 mod runtime_api;
 mod secrets_manager;
+mod upstream;
 
 pub use authority::{Authority, Issued};
 pub use function::{Failure, Function, FunctionError};
@@ -34,3 +35,4 @@ pub use postgres::Postgres;
 pub use proxy::{Fault, Proxy};
 pub use runtime_api::RuntimeApi;
 pub use secrets_manager::SecretsManager;
+pub use upstream::{Asked, Reply, Upstream};
