@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use shared::config::{Env, FromEnv};
 use shared::s3;
+use shared::telemetry::LogLevel;
 
 use crate::storage::Chain;
 
@@ -13,6 +14,8 @@ use crate::storage::Chain;
 pub struct Config {
     /// Where artifacts are kept: `USE_S3` and what follows it.
     pub storage: Chain,
+    /// `LOG_LEVEL`, where the deployment names none.
+    pub log_level: Option<LogLevel>,
 }
 
 impl FromEnv for Config {
@@ -34,8 +37,10 @@ impl FromEnv for Config {
             SqliteUrl(Some("registry.db".into())),
         );
         let allow_volatile = env.or("ALLOW_VOLATILE_WRITES", Flag(false));
+        let log_level = env.optional("LOG_LEVEL");
         asks_for_s3?;
         Some(Self {
+            log_level: log_level?,
             storage: Chain {
                 bucket: bucket?,
                 s3: s3?,
@@ -142,7 +147,8 @@ mod tests {
             ("USE_SQLITE", "2"),
             ("SQLALCHEMY_DATABASE_URL", "postgresql://u:geheim@host/db"),
             ("ALLOW_VOLATILE_WRITES", "x"),
+            ("LOG_LEVEL", "loud"),
         ]);
-        insta::assert_snapshot!(error.unwrap_err(), @"invalid configuration: USE_S3 is invalid: it must be true or false; USE_SQLITE is invalid: it must be true or false; SQLALCHEMY_DATABASE_URL is invalid: it must be sqlite:///file.db, or sqlite:// for memory; ALLOW_VOLATILE_WRITES is invalid: it must be true or false");
+        insta::assert_snapshot!(error.unwrap_err(), @"invalid configuration: USE_S3 is invalid: it must be true or false; USE_SQLITE is invalid: it must be true or false; SQLALCHEMY_DATABASE_URL is invalid: it must be sqlite:///file.db, or sqlite:// for memory; ALLOW_VOLATILE_WRITES is invalid: it must be true or false; LOG_LEVEL is invalid: it must be trace, debug, info, warning or error");
     }
 }

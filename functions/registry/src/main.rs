@@ -12,8 +12,8 @@ const PREPARATION: Duration = Duration::from_secs(7);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
-    telemetry::init();
     let config: Config = config::load()?;
+    telemetry::init_at(config.log_level);
     let storage = Storage::new(config.storage);
     // Connecting belongs to the initialization, where Lambda gives more CPU. Failing here must not stop the function:
     // it is tried again by the first request, and the log has the reason.

@@ -56,22 +56,23 @@ async fn every_sample_event_is_answered() {
 }
 
 #[tokio::test]
-async fn the_log_says_which_bucket_it_is() {
+async fn the_log_says_which_bucket_it_is_unless_only_warnings_are_wanted() {
     let (store, _folder) = support::embedded().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { store.serve(listener, std::future::pending()).await });
-    let function = run(&[
-        ("AWS_ENDPOINT_URL_S3", &endpoint),
-        ("S3_BUCKET_NAME", "made-at-start"),
-    ])
-    .await;
-    function.ready().await.unwrap();
-    let log = function.stdout();
-    assert!(
-        log.contains("S3 storage initialized: bucket=made-at-start"),
-        "{log}"
-    );
+    for (level, is_told) in [("INFO", true), ("WARNING", false)] {
+        let variables = [
+            ("AWS_ENDPOINT_URL_S3", endpoint.as_str()),
+            ("S3_BUCKET_NAME", "made-at-start"),
+            ("LOG_LEVEL", level),
+        ];
+        let function = run(&variables).await;
+        function.ready().await.unwrap();
+        let log = function.stdout();
+        let line = "S3 storage initialized: bucket=made-at-start";
+        assert_eq!(log.contains(line), is_told, "{level}: {log}");
+    }
 }
 
 async fn run(variables: &[(&str, &str)]) -> Function {

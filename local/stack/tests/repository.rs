@@ -12,7 +12,8 @@ use document_sync::Config;
 use shared::config::{Env, FromEnv};
 
 /// What a deployment to Lambda does not set: there the registry is in S3, whatever they say.
-const ELSEWHERE: [&str; 4] = [
+const ELSEWHERE: [&str; 5] = [
+    "LOG_LEVEL",
     "USE_S3",
     "USE_SQLITE",
     "SQLALCHEMY_DATABASE_URL",
