@@ -291,7 +291,7 @@ async fn pages_neither_repeat_nor_miss_what_was_there_while_others_write() {
             let last = seen.last().unwrap();
             registry.delete(Kind::Model, last).await.unwrap();
             let url = format!("https://example.com/new/{}", seen.len());
-            create(&registry, draft(Kind::Dataset, &url)).await;
+            create(&registry, draft(Kind::Model, &url)).await;
             // A client hands the text back.
             span.after = Some(next.to_string().parse().unwrap());
         }
