@@ -89,13 +89,14 @@ def moto() -> Iterator[Server]:
 def stack() -> Iterator[tuple[Server, Server]]:
     """The binary `stack` of this checkout: its S3, and its Invoke API of Lambda."""
     owner = Credentials("AKIACONFORMANCE00002", "conformance+secret/with=signs")
-    s3, functions, database = free_port(), free_port(), free_port()
+    s3, functions, registry, database = free_port(), free_port(), free_port(), free_port()
     with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
         os.chmod(folder, 0o755)  # PostgreSQL's user passes through it when we are root
         environment = {
             "HOLDFAST_DATA": f"{folder}/data",
             "HOLDFAST_S3_PORT": str(s3),
             "HOLDFAST_LAMBDA_PORT": str(functions),
+            "HOLDFAST_REGISTRY_PORT": str(registry),
             "HOLDFAST_POSTGRES_PORT": str(database),
             "HOLDFAST_ACCESS_KEY_ID": owner.access_key,
             "HOLDFAST_SECRET_ACCESS_KEY": owner.secret_key,

@@ -5,9 +5,15 @@
 //! - [`database`]: a connection to PostgreSQL, and a function's own tables
 //! - [`s3`]: the objects, and the decisions a caller can take when S3 refuses
 //! - [`telemetry`]: logs and metrics
+#![cfg_attr(
+    feature = "http",
+    doc = "- [`problem`]: what went wrong, told to a client of HTTP"
+)]
 
 pub mod aws;
 pub mod config;
 pub mod database;
+#[cfg(feature = "http")]
+pub mod problem;
 pub mod s3;
 pub mod telemetry;

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt::Display;
+use std::str::FromStr;
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,9 +15,40 @@ static FUNCTION_NAME: OnceLock<String> = OnceLock::new();
 ///
 /// Metrics are printed from here on if this process runs in Lambda.
 pub fn init() {
-    lambda_runtime::tracing::init_default_subscriber();
+    init_at(None);
+}
+
+/// As [`init`], at this level where the deployment names none.
+pub fn init_at(level: Option<LogLevel>) {
+    let is_deployed = std::env::var_os("AWS_LAMBDA_LOG_LEVEL").is_some();
+    match level.filter(|_| !is_deployed) {
+        Some(LogLevel(level)) => lambda_runtime::tracing::subscriber::fmt()
+            .with_target(false)
+            .with_max_level(level)
+            .init(),
+        None => lambda_runtime::tracing::init_default_subscriber(),
+    }
     if let Ok(name) = std::env::var("AWS_LAMBDA_FUNCTION_NAME") {
         FUNCTION_NAME.get_or_init(|| name);
+    }
+}
+
+/// The least important events that are logged, by the names that Rust or Python has for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogLevel(tracing::Level);
+
+impl FromStr for LogLevel {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.to_ascii_lowercase().as_str() {
+            "critical" | "fatal" => Ok(Self(tracing::Level::ERROR)),
+            "warning" => Ok(Self(tracing::Level::WARN)),
+            other => other
+                .parse()
+                .map(Self)
+                .map_err(|_unknown| "it must be trace, debug, info, warning or error"),
+        }
     }
 }
 
@@ -105,6 +137,20 @@ fn embedded_metric(function_name: &str, timestamp: u128, metrics: &[Metric]) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn levels_have_the_names_that_people_use() {
+        for (text, level) in [
+            ("INFO", tracing::Level::INFO),
+            ("warning", tracing::Level::WARN),
+            ("Warn", tracing::Level::WARN),
+            ("CRITICAL", tracing::Level::ERROR),
+            ("debug", tracing::Level::DEBUG),
+        ] {
+            assert_eq!(text.parse(), Ok(LogLevel(level)), "{text}");
+        }
+        assert!("loud".parse::<LogLevel>().is_err());
+    }
 
     #[test]
     fn a_line_names_its_metrics_and_carries_their_values() {

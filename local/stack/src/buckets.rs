@@ -10,6 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use tokio::{sync::watch, time::sleep};
 
+use crate::registry;
 use crate::store::{EVENTS, QUEUE, REGION};
 
 /// How long a bucket may exist before it is noticed.
@@ -79,6 +80,7 @@ impl Buckets {
             .unwrap_or_default()
             .into_iter()
             .filter_map(|bucket| bucket.name)
+            .filter(|name| name != registry::BUCKET)
             .collect();
         // A bucket that was removed and made again is a new one.
         self.seen.retain(|name| names.contains(name));

@@ -15,6 +15,8 @@ pub struct Config {
     pub s3_port: u16,
     /// `HOLDFAST_LAMBDA_PORT`: the functions, as Lambda's API invokes them, on 127.0.0.1.
     pub lambda_port: u16,
+    /// `HOLDFAST_REGISTRY_PORT`: the artifact registry's API on 127.0.0.1.
+    pub registry_port: u16,
     /// `HOLDFAST_POSTGRES_PORT`: the private PostgreSQL on 127.0.0.1.
     pub postgres_port: u16,
     /// `DATABASE_URL`: a database of the user's instead of the private one.
@@ -28,6 +30,7 @@ impl FromEnv for Config {
         let folder = env.or("HOLDFAST_DATA", PathBuf::from(".holdfast"));
         let s3_port = env.or("HOLDFAST_S3_PORT", 9001);
         let lambda_port = env.or("HOLDFAST_LAMBDA_PORT", 9002);
+        let registry_port = env.or("HOLDFAST_REGISTRY_PORT", 9010);
         let postgres_port = env.or("HOLDFAST_POSTGRES_PORT", 9005);
         let database = env.optional("DATABASE_URL");
         let access_key_id: Option<Option<String>> = env.optional("HOLDFAST_ACCESS_KEY_ID");
@@ -44,6 +47,7 @@ impl FromEnv for Config {
             folder: folder?,
             s3_port: s3_port?,
             lambda_port: lambda_port?,
+            registry_port: registry_port?,
             postgres_port: postgres_port?,
             database: database?,
             credentials: access_key_id?.zip(secret_access_key?).map(

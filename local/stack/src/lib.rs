@@ -11,6 +11,7 @@
 //! - `buckets`: those the user makes are watched as well.
 //! - `function`: document-sync, in this process. `poller`: from the queue of S3's events to document-sync, as AWS Lambda does it.
 //! - `lambda`: the function behind Lambda's Invoke API.
+//! - `registry`: the artifact registry's API.
 //! - `welcome`: what is printed when all of it runs.
 
 mod buckets;
@@ -22,6 +23,7 @@ mod function;
 mod lambda;
 mod poller;
 mod port;
+mod registry;
 mod stack;
 mod store;
 mod welcome;

@@ -12,6 +12,7 @@ use crate::{
     lambda::Lambda,
     poller::Poller,
     port,
+    registry::Registry,
     store::{REGION, Store},
     welcome::{Client, Welcome, is_on_path},
 };
@@ -22,6 +23,7 @@ pub struct Stack {
     welcome: String,
     store: Store,
     lambda: Lambda,
+    registry: Registry,
     workers: Vec<JoinHandle<()>>,
     stop_workers: watch::Sender<bool>,
     // PostgreSQL ends before the folder is given free.
@@ -48,11 +50,18 @@ impl Stack {
             "HOLDFAST_LAMBDA_PORT",
         )
         .await?;
+        let registry_port = port::listen(
+            config.registry_port,
+            "the registry",
+            "HOLDFAST_REGISTRY_PORT",
+        )
+        .await?;
         let database = Database::start(&config, &folder).await?;
         let store = Store::start(folder.path(), credentials.clone(), s3_port).await?;
 
         let function = Arc::new(Function::start(&store, &database).await);
         let lambda = Lambda::start(lambda_port, credentials.clone(), Arc::clone(&function))?;
+        let registry = Registry::start(registry_port, &store).await?;
         let poller = Poller {
             queue: store.queue(),
             function,
@@ -64,11 +73,12 @@ impl Stack {
             tokio::spawn(poller.run(stop)),
         ];
 
-        let welcome = welcome(&folder, &store, &lambda, &database, &credentials)?;
+        let welcome = welcome(&folder, &store, &lambda, &registry, &database, &credentials)?;
         Ok(Self {
             welcome,
             store,
             lambda,
+            registry,
             workers,
             stop_workers,
             database,
@@ -92,6 +102,7 @@ impl Stack {
             () = self.database.look_after() => None,
             error = self.store.ended() => Some(error),
             error = self.lambda.ended() => Some(error),
+            error = self.registry.ended() => Some(error),
         };
         match ended {
             None => Ok(self),
@@ -106,6 +117,7 @@ impl Stack {
     pub async fn stop(self) {
         let s3 = self.store.stop_serving().await;
         self.lambda.stop().await;
+        self.registry.stop().await;
         self.stop_workers.send_replace(true);
         for worker in self.workers {
             if let Err(error) = worker.await {
@@ -121,11 +133,13 @@ fn welcome(
     folder: &Folder,
     store: &Store,
     lambda: &Lambda,
+    registry: &Registry,
     database: &Database,
     credentials: &Credentials,
 ) -> Result<String, Error> {
     let endpoint = format!("http://{}", store.address);
     let lambda_endpoint = format!("http://{}", lambda.address);
+    let registry = format!("http://{}", registry.address);
     let env = folder.write_env(&[
         ("AWS_ACCESS_KEY_ID", &credentials.access_key_id),
         ("AWS_SECRET_ACCESS_KEY", &credentials.secret_access_key),
@@ -141,6 +155,7 @@ fn welcome(
     Ok(Welcome {
         endpoint: &endpoint,
         lambda_endpoint: &lambda_endpoint,
+        registry: &registry,
         credentials,
         database_url: &database.text,
         folder: folder.path(),

@@ -13,6 +13,8 @@ use crate::{folder::quote, function::Function, store::REGION};
 pub(crate) struct Welcome<'a> {
     pub(crate) endpoint: &'a str,
     pub(crate) lambda_endpoint: &'a str,
+    /// Where the registry's API is.
+    pub(crate) registry: &'a str,
     pub(crate) credentials: &'a Credentials,
     pub(crate) database_url: &'a str,
     pub(crate) folder: &'a Path,
@@ -51,6 +53,7 @@ impl Display for Welcome<'_> {
             self.lambda_endpoint,
             Function::NAME
         )?;
+        writeln!(formatter, "  registry           {}", self.registry)?;
         writeln!(formatter, "  access key id      {access_key_id}")?;
         writeln!(formatter, "  secret access key  {secret_access_key}")?;
         writeln!(formatter, "  region             {REGION}")?;
@@ -177,6 +180,7 @@ mod tests {
 
           S3 and STS         http://127.0.0.1:9001  (buckets documents, documents-versioned)
           Lambda             http://127.0.0.1:9002  (function document-sync)
+          registry           http://127.0.0.1:9010
           access key id      HOLDFASTKEY
           secret access key  secret/key
           region             us-east-1
@@ -203,6 +207,7 @@ mod tests {
 
           S3 and STS         http://127.0.0.1:9001  (buckets documents, documents-versioned)
           Lambda             http://127.0.0.1:9002  (function document-sync)
+          registry           http://127.0.0.1:9010
           access key id      HOLDFASTKEY
           secret access key  secret/key
           region             us-east-1
@@ -231,6 +236,7 @@ mod tests {
         Welcome {
             endpoint: "http://127.0.0.1:9001",
             lambda_endpoint: "http://127.0.0.1:9002",
+            registry: "http://127.0.0.1:9010",
             credentials: &credentials,
             database_url: "postgresql://holdfast:password@127.0.0.1:9005/holdfast",
             folder: Path::new("/home/me/.holdfast"),

@@ -137,6 +137,7 @@ async fn a_taken_port_is_named_with_the_variable_that_changes_it() {
     for (port, variable) in [
         (place.s3_port, "HOLDFAST_S3_PORT"),
         (place.lambda_port, "HOLDFAST_LAMBDA_PORT"),
+        (place.registry_port, "HOLDFAST_REGISTRY_PORT"),
         (place.postgres_port, "HOLDFAST_POSTGRES_PORT"),
     ] {
         let _taken = TcpListener::bind(("127.0.0.1", port)).unwrap();

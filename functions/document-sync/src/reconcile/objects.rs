@@ -104,7 +104,7 @@ impl Objects {
             };
             let page = page.map_err(|error| match error {
                 s3::Error::NotFound => Error::NoBucket,
-                error @ s3::Error::Other { .. } => Error::Listing(error),
+                error => Error::Listing(error),
             })?;
             self.is_over = page.next.is_none();
             for object in page.objects {

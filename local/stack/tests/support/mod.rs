@@ -1,4 +1,4 @@
-//! A stack that runs, as a user would have it: the built program, a data folder, three ports.
+//! A stack that runs, as a user would have it: the built program, a data folder, four ports.
 #![allow(
     dead_code,
     clippy::allow_attributes,
@@ -32,6 +32,7 @@ pub(crate) struct Place {
     parent: TempDir,
     pub(crate) s3_port: u16,
     pub(crate) lambda_port: u16,
+    pub(crate) registry_port: u16,
     pub(crate) postgres_port: u16,
     variables: HashMap<String, String>,
 }
@@ -55,6 +56,7 @@ impl Place {
             parent,
             s3_port: free_port(),
             lambda_port: free_port(),
+            registry_port: free_port(),
             postgres_port: free_port(),
             variables: HashMap::new(),
         }
@@ -105,6 +107,7 @@ impl Place {
             .env("HOLDFAST_DATA", self.folder())
             .env("HOLDFAST_S3_PORT", self.s3_port.to_string())
             .env("HOLDFAST_LAMBDA_PORT", self.lambda_port.to_string())
+            .env("HOLDFAST_REGISTRY_PORT", self.registry_port.to_string())
             .env("HOLDFAST_POSTGRES_PORT", self.postgres_port.to_string())
             .envs(&self.variables)
             .current_dir("/")

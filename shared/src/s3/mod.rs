@@ -1,4 +1,6 @@
-//! Objects in S3, as far as the functions need them.
+//! Objects in S3, as far as the functions need them: what there is (here), and what is in it (`content`).
+
+mod content;
 
 use std::sync::OnceLock;
 
@@ -12,6 +14,8 @@ use percent_encoding::percent_decode_str;
 
 use crate::aws::{self, Caller};
 use crate::config::{Env, FromEnv};
+
+pub use content::Content;
 
 /// Where S3 is and who asks: the variables that Lambda sets, and those that point elsewhere.
 #[derive(Debug, Clone, Default)]
@@ -108,12 +112,29 @@ impl Bucket {
     ///
     /// [`Error::NotFound`] when there is no such bucket.
     pub async fn list(&self, prefix: &str, after: Option<&Marker>) -> Result<Page, Error> {
+        let after = after.map(|after| after.key.as_str());
+        self.list_some(prefix, after, None).await
+    }
+
+    /// As [`list`](Self::list), from behind any key, whether there is such an object or not, and at most `limit`
+    /// objects, of which S3 gives no more than 1,000.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] when there is no such bucket.
+    pub async fn list_some(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: Option<u16>,
+    ) -> Result<Page, Error> {
         let listed = self
             .client
             .list_objects_v2()
             .bucket(&self.name)
             .prefix(prefix)
-            .set_start_after(after.map(|after| after.key.clone()))
+            .set_start_after(after.map(ToOwned::to_owned))
+            .set_max_keys(limit.map(i32::from))
             // As it is, a key may hold characters that XML cannot.
             .encoding_type(EncodingType::Url)
             .send()
@@ -210,6 +231,8 @@ impl Bucket {
         // HEAD has no body, so a missing object is "NotFound" where GET says "NoSuchKey".
         match error.code() {
             Some("NotFound" | "NoSuchKey" | "NoSuchBucket") => Error::NotFound,
+            Some("PreconditionFailed") => Error::Precondition,
+            Some("ConditionalRequestConflict") => Error::Conflict,
             _ => Error::Other {
                 action,
                 bucket: self.name.clone(),
@@ -294,6 +317,12 @@ pub enum Error {
     /// There is no such object.
     #[error("the object does not exist")]
     NotFound,
+    /// The object is not in the state that was the condition.
+    #[error("the object is not what it was")]
+    Precondition,
+    /// Somebody else changed the object at the same moment, so S3 did not decide who was first. Asking again tells.
+    #[error("the object is being changed by somebody else")]
+    Conflict,
     /// Everything else: throttling, refusal, no connection.
     #[error("{action} of s3://{bucket}/{key} failed{}", status.map(|status| format!(" with status {status}")).unwrap_or_default())]
     Other {
@@ -316,7 +345,8 @@ impl Error {
     /// calls a bad request (400), which is how it answers credentials that have expired.
     pub fn is_lasting(&self) -> bool {
         match self {
-            Self::NotFound => true,
+            Self::NotFound | Self::Precondition => true,
+            Self::Conflict => false,
             Self::Other { status, .. } => {
                 matches!(status, Some(301 | 307 | 308 | 401 | 403 | 405))
             }

@@ -1,0 +1,25 @@
+//! Starts the registry on Lambda.
+use std::time::Duration;
+
+use registry::Config;
+use registry::http::{Gate, router};
+use registry::storage::Storage;
+use shared::{config, telemetry};
+use tokio::time::timeout;
+
+/// What the initialization may spend on the store, of the ten seconds that Lambda gives it.
+const PREPARATION: Duration = Duration::from_secs(7);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    let config: Config = config::load()?;
+    telemetry::init_at(config.log_level);
+    let storage = Storage::new(config.storage);
+    // Connecting belongs to the initialization, where Lambda gives more CPU. Failing here must not stop the function:
+    // it is tried again by the first request, and the log has the reason.
+    if !matches!(timeout(PREPARATION, storage.registry()).await, Ok(Ok(_))) {
+        tracing::warn!("starting without a store");
+    }
+    // Nobody is let in until there are users.
+    lambda_http::run(router(storage, Gate::closed())).await
+}

@@ -1,0 +1,199 @@
+//! Stores of every kind, and registries in them.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    reason = "every test file uses another part; a test that cannot start must stop"
+)]
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use aws_sdk_s3::config::interceptors::{
+    BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
+    FinalizerInterceptorContextRef,
+};
+use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_s3::error::BoxError;
+use embedded_s3::{Credentials, Durability, EmbeddedS3, Options};
+use registry::artifact::{Id, Kind};
+use registry::registry::{Draft, Error, Registry};
+use registry::store::{BucketObjects, MemoryObjects, Objects, SqliteObjects};
+use shared::s3::S3;
+use tempfile::TempDir;
+
+pub const BUCKET: &str = "registry";
+
+/// A store of each kind, and what they live in.
+pub struct Stores {
+    pub all: Vec<Objects>,
+    pub s3: EmbeddedS3,
+    pub folder: TempDir,
+}
+
+pub async fn stores() -> Stores {
+    let (s3, folder) = embedded().await;
+    let sqlite = SqliteObjects::open(&folder.path().join("registry.db"))
+        .await
+        .unwrap();
+    Stores {
+        all: vec![
+            Objects::S3(BucketObjects::new(
+                S3::with_client(s3.client()).bucket(BUCKET),
+            )),
+            Objects::Sqlite(sqlite),
+            Objects::Memory(MemoryObjects::default()),
+        ],
+        s3,
+        folder,
+    }
+}
+
+/// An S3 of this process with a bucket.
+pub async fn embedded() -> (EmbeddedS3, TempDir) {
+    let folder = TempDir::new().unwrap();
+    let credentials = Credentials {
+        access_key_id: "test".to_owned(),
+        secret_access_key: "secret".to_owned(),
+    };
+    let options = Options {
+        durability: Durability::Relaxed,
+        ..Options::new(folder.path(), credentials)
+    };
+    let store = EmbeddedS3::open(options).await.unwrap();
+    store.create_bucket(BUCKET, false).await.unwrap();
+    (store, folder)
+}
+
+pub fn in_memory() -> Registry {
+    Registry::new(Objects::Memory(MemoryObjects::default()))
+}
+
+pub fn draft(kind: Kind, url: &str) -> Draft {
+    Draft {
+        kind,
+        name: None,
+        source: url.parse().unwrap(),
+        user: "tester".to_owned(),
+    }
+}
+
+pub fn named(kind: Kind, name: &str, url: &str) -> Draft {
+    Draft {
+        name: Some(name.parse().unwrap()),
+        ..draft(kind, url)
+    }
+}
+
+pub async fn create(registry: &Registry, draft: Draft) -> Id {
+    registry.create(draft).await.unwrap().0.id
+}
+
+pub fn is_not_found<T: fmt::Debug>(result: &Result<T, Error>) -> bool {
+    matches!(result, Err(Error::NotFound))
+}
+
+/// Where a request breaks off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Break {
+    /// S3 never hears of it.
+    Request,
+    /// S3 does what was asked, and its answer is lost.
+    Answer,
+}
+
+/// Counts what the SDK sends, and breaks what it is told to.
+#[derive(Debug, Clone, Default)]
+pub struct Counter(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    sent: Mutex<Vec<String>>,
+    open: AtomicUsize,
+    most_open: AtomicUsize,
+    answer_is_lost: AtomicBool,
+    broken: Mutex<Option<(Break, &'static str)>>,
+}
+
+impl Counter {
+    /// A bucket whose requests are counted here.
+    pub fn bucket(&self, store: &EmbeddedS3) -> Objects {
+        let config = store
+            .client()
+            .config()
+            .to_builder()
+            .interceptor(self.clone());
+        let client = aws_sdk_s3::Client::from_conf(config.build());
+        Objects::S3(BucketObjects::new(S3::with_client(client).bucket(BUCKET)))
+    }
+
+    /// Breaks the next writing of a key that begins so.
+    pub fn break_next(&self, place: Break, prefix: &'static str) {
+        *self.0.broken.lock().unwrap() = Some((place, prefix));
+    }
+
+    /// Listings and other requests since the last call, and how many there were at a time.
+    pub fn take(&self) -> (usize, usize, usize) {
+        let sent = std::mem::take(&mut *self.0.sent.lock().unwrap());
+        let listings = sent.iter().filter(|uri| uri.contains("list-type")).count();
+        let most_open = self.0.most_open.swap(0, Ordering::SeqCst);
+        (listings, sent.len() - listings, most_open)
+    }
+}
+
+impl Intercept for Counter {
+    fn name(&self) -> &'static str {
+        "Counter"
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let uri = context.request().uri().to_owned();
+        self.0.sent.lock().unwrap().push(uri);
+        let open = self.0.open.fetch_add(1, Ordering::SeqCst) + 1;
+        self.0.most_open.fetch_max(open, Ordering::SeqCst);
+        let request = context.request();
+        let mut broken = self.0.broken.lock().unwrap();
+        match *broken {
+            Some((place, prefix))
+                if request.method() == "PUT" && request.uri().contains(prefix) =>
+            {
+                *broken = None;
+                if place == Break::Request {
+                    return Err("broken by the test".into());
+                }
+                self.0.answer_is_lost.store(true, Ordering::SeqCst);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn read_before_deserialization(
+        &self,
+        _context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if self.0.answer_is_lost.swap(false, Ordering::SeqCst) {
+            return Err("broken by the test".into());
+        }
+        Ok(())
+    }
+
+    fn read_after_attempt(
+        &self,
+        _context: &FinalizerInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
+        Ok(())
+    }
+}
