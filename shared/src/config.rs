@@ -141,6 +141,8 @@ impl Env {
         match text.parse() {
             Ok(value) => Some(value),
             Err(problem) => {
+                // Some parsers repeat what they read, line breaks included.
+                let problem = problem.to_string().replace(['\n', '\r'], " ");
                 self.problems.push(format!("{name} is invalid: {problem}"));
                 None
             }

@@ -67,9 +67,9 @@ impl Content {
             self.add(Err(Junk::Depth));
             return;
         }
-        match serde_json::from_str::<Envelope<'_>>(json) {
+        match Envelope::read(json) {
             Ok(envelope) => envelope.add_to(self, received_at, depth),
-            Err(error) => self.add(Err(error.into())),
+            Err(junk) => self.add(Err(junk)),
         }
     }
 
@@ -137,7 +137,7 @@ impl Payload {
     pub fn open(&self, received_at: OffsetDateTime) -> Request<'_> {
         let text = self.0.get();
         let mut content = Content::default();
-        match serde_json::from_str::<Envelope<'_>>(text) {
+        match Envelope::read(text) {
             Ok(Envelope {
                 replay,
                 reconcile,
@@ -157,7 +157,7 @@ impl Payload {
                 });
             }
             Ok(envelope) => envelope.add_to(&mut content, received_at, 0),
-            Err(error) => content.add(Err(error.into())),
+            Err(junk) => content.add(Err(junk)),
         }
         let message = Message {
             id: None,
@@ -217,7 +217,16 @@ struct Envelope<'a> {
     reconcile: Option<&'a RawValue>,
 }
 
-impl Envelope<'_> {
+impl<'a> Envelope<'a> {
+    /// A list of the fields, in which serde finds them as well, is none.
+    fn read(json: &'a str) -> Result<Self, Junk> {
+        let envelope = serde_json::from_str(json)?;
+        if !json.trim_start().starts_with('{') {
+            return Err(Junk::Shape);
+        }
+        Ok(envelope)
+    }
+
     /// Adds what is inside. One bad record does not keep the others from being read.
     fn add_to(self, content: &mut Content, received_at: OffsetDateTime, depth: usize) {
         if let Some(records) = self.records {
