@@ -7,7 +7,7 @@
 //! - [`record`]: what is stored of an artifact, under which `key`; `claim`: which artifact has a URL
 //! - [`registry`]: what can be done with artifacts; `catalogue`: all of them, for queries; [`cursor`]: where a page
 //!   ended; [`pattern`]: what is searched for
-//! - [`access`]: who may do what
+//! - [`access`]: who may do what, and [`audit`]: what was done
 //! - [`storage`]: which store it is, and what is done when it is gone
 //! - [`http`]: all that for clients of HTTP
 //! - [`config`]: what the function is told by its environment
@@ -17,6 +17,7 @@ mod key;
 
 pub mod access;
 pub mod artifact;
+pub mod audit;
 pub mod catalogue;
 pub mod config;
 pub mod cursor;

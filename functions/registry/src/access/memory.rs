@@ -67,16 +67,22 @@ impl<K: Eq + Hash + Clone, V> Memory<K, V> {
         self.forgotten
     }
 
+    /// Forgets what has expired, and if that is not enough, an eighth at once, so that a flood does not look through everything
+    /// each time.
     fn make_room(&mut self, now: OffsetDateTime) {
         self.entries.retain(|_, entry| now < entry.until);
-        while self.entries.len() >= self.capacity {
-            let least = self
-                .entries
-                .iter()
-                .min_by_key(|(_, entry)| ((self.weight)(&entry.value), entry.until));
-            let Some(key) = least.map(|(key, _)| key.clone()) else {
-                return;
-            };
+        if self.entries.len() < self.capacity {
+            return;
+        }
+        let weight = self.weight;
+        let mut all: Vec<_> = self
+            .entries
+            .iter()
+            .map(|(key, entry)| (weight(&entry.value), entry.until, key.clone()))
+            .collect();
+        all.sort_unstable_by_key(|(weight, until, _)| (*weight, *until));
+        let surplus = (self.capacity / 8).max(1);
+        for (_, _, key) in all.into_iter().take(surplus) {
             self.entries.remove(&key);
         }
     }
