@@ -6,9 +6,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use embedded_s3::{Credentials, Durability, EmbeddedS3, Options};
-use futures_util::future::join_all;
+use futures_util::FutureExt as _;
+use futures_util::future::{FusedFuture as _, join_all};
 use proptest::prelude::*;
 use registry::access::token::{Key, Keys};
 use registry::artifact::Kind;
@@ -160,6 +162,49 @@ async fn what_was_acknowledged_is_there_once_though_writers_are_interrupted() {
     let once: BTreeSet<_> = found.iter().cloned().collect();
     assert_eq!(found.len(), once.len(), "nothing is there twice");
     assert!(once.is_superset(&acknowledged));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_writer_that_is_interrupted_is_written_once() {
+    let (objects, _folder) = s3().await;
+    for polls in 0..24 {
+        let id = format!("{polls}");
+        let trail = trail(&objects);
+        let mut first = trail.record(entry("first", 0)).boxed().fuse();
+        let mut interrupted = trail.record(entry(&id, 1)).boxed().fuse();
+        let mut waiting = trail.record(entry(&id, 2)).boxed().fuse();
+        // They come in this order. A store in this process may answer so fast that one is done at once.
+        for future in [&mut first, &mut interrupted, &mut waiting] {
+            if let Some(written) = future.now_or_never() {
+                written.unwrap();
+            }
+        }
+        if !first.is_terminated() {
+            first.await.unwrap();
+        }
+        // It writes for both, and is left somewhere on the way: at the end, what it sent has arrived.
+        for _ in 0..polls {
+            if !interrupted.is_terminated() && (&mut interrupted).now_or_never().is_none() {
+                tokio::time::sleep(Duration::from_micros(100)).await;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        drop(interrupted);
+        if !waiting.is_terminated() {
+            waiting.await.unwrap();
+        }
+        let found = users(&trail.entries(&id.parse().unwrap()).await.unwrap());
+        assert_eq!(
+            found.iter().filter(|user| *user == "2").count(),
+            1,
+            "{polls}"
+        );
+        assert!(
+            found.iter().filter(|user| *user == "1").count() <= 1,
+            "{polls}"
+        );
+        trail.verify(None).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The anchor, and the index of what it holds.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
@@ -49,7 +50,7 @@ impl Trail {
     async fn anchor_more(&self) -> Result<(), AuditError> {
         let anchor = self.anchor().await?;
         let before = anchor.as_ref().map_or(0, |(head, _)| head.sequence);
-        self.note_anchor(before).await;
+        self.note_anchor(before);
         let after = place::block(before);
         let keys = self.keys_after(place::BLOCKS, Some(after)).await?;
         let last = keys.iter().rev().find_map(|key| place::sequence(key));
@@ -89,13 +90,23 @@ impl Trail {
         };
         match moved {
             Ok(_) => {
-                self.note_anchor(last).await;
+                self.note_anchor(last);
                 Ok(())
             }
             // Somebody else moved it, as far or farther.
             Err(StoreError::Changed | StoreError::Exists) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The greatest anchor that this process knows. Not under the lock of the chain: who moves the anchor must not wait for
+    /// who writes.
+    pub(super) fn known_anchor(&self) -> u64 {
+        self.anchored.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn note_anchor(&self, sequence: u64) {
+        self.anchored.fetch_max(sequence, Ordering::SeqCst);
     }
 
     async fn note(&self, id: &Id, sequence: u64) -> Result<(), StoreError> {

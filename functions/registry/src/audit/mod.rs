@@ -33,6 +33,7 @@ mod place;
 mod verify;
 mod write;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::try_join_all;
@@ -90,6 +91,8 @@ pub struct Trail {
     pending: Mutex<Vec<Waiting>>,
     /// Whoever has it writes, for all who wait.
     chain: tokio::sync::Mutex<Chain>,
+    /// The greatest anchor that is known.
+    anchored: AtomicU64,
     /// Whoever has it moves the anchor.
     anchoring: tokio::sync::Mutex<()>,
 }
@@ -102,6 +105,7 @@ impl Trail {
             keys,
             pending: Mutex::default(),
             chain: tokio::sync::Mutex::default(),
+            anchored: AtomicU64::new(0),
             anchoring: tokio::sync::Mutex::default(),
         }
     }

@@ -32,17 +32,8 @@ pub(super) struct Waiting {
 pub(super) struct Chain {
     /// The last block that is known. Others may have written more.
     head: Option<Head>,
-    /// The greatest anchor that is known.
-    pub(super) anchored: u64,
     /// What is being written. It outlives whoever was writing it: its block may be there already.
     batch: Option<Batch>,
-}
-
-impl Chain {
-    fn is_anchor_due(&self) -> bool {
-        let head = self.head.as_ref().map_or(0, |head| head.sequence);
-        head.saturating_sub(self.anchored) >= ANCHOR_EVERY
-    }
 }
 
 #[derive(Debug)]
@@ -73,8 +64,9 @@ impl Trail {
         loop {
             match answer.try_recv() {
                 Ok(answer) => {
-                    let is_anchor_due = chain.is_anchor_due();
+                    let head = chain.head.as_ref().map_or(0, |head| head.sequence);
                     drop(chain);
+                    let is_anchor_due = head.saturating_sub(self.known_anchor()) >= ANCHOR_EVERY;
                     if is_anchor_due {
                         self.move_anchor().await;
                     }
@@ -169,14 +161,14 @@ impl Trail {
     async fn next_block(&self, chain: &mut Chain) -> Result<(u64, Vec<u8>), AuditError> {
         let head = match chain.head.clone() {
             Some(head) => head,
-            None => self.find_head(chain).await?,
+            None => self.find_head().await?,
         };
         let sequence = head.sequence + 1;
         let waiting = chain.batch.iter().flat_map(|batch| &batch.waiting);
         let block = Block {
             sequence,
             previous: head.hash,
-            anchored: chain.anchored,
+            anchored: self.known_anchor(),
             nonce: hex::encode(random()?),
             entries: waiting.map(|waiting| waiting.entry.clone()).collect(),
         };
@@ -189,12 +181,12 @@ impl Trail {
     }
 
     /// The end of the chain, wherever others have moved it.
-    async fn find_head(&self, chain: &mut Chain) -> Result<Head, AuditError> {
+    async fn find_head(&self) -> Result<Head, AuditError> {
         let anchor = match self.anchor().await? {
             Some((head, _)) => head,
             None => Head::none(),
         };
-        chain.anchored = chain.anchored.max(anchor.sequence);
+        self.note_anchor(anchor.sequence);
         self.last_after(anchor).await
     }
 
@@ -212,12 +204,6 @@ impl Trail {
             problem: super::Problem::Missing,
         })?;
         Ok(head_of(sequence, &bytes))
-    }
-
-    /// What others have found out about the anchor.
-    pub(super) async fn note_anchor(&self, sequence: u64) {
-        let mut chain = self.chain.lock().await;
-        chain.anchored = chain.anchored.max(sequence);
     }
 }
 
