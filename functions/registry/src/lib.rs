@@ -13,6 +13,7 @@
 //!
 //! What follows is not part of the API yet:
 //!
+//! - [`access`]: who may do what, and [`audit`]: what was done
 //! - [`upstream`]: what those places are asked, and [`evidence`]: what they answered
 //! - [`rating`]: how good a model is by that, and why
 //! - [`license`]: what licences ask for, and which go together
@@ -21,7 +22,9 @@
 mod claim;
 mod key;
 
+pub mod access;
 pub mod artifact;
+pub mod audit;
 pub mod catalogue;
 pub mod config;
 pub mod cost;

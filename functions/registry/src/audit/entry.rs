@@ -1,0 +1,168 @@
+//! What is written down, and in what form.
+
+use ring::digest;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+
+use super::Problem;
+use crate::access::token::Keys;
+use crate::artifact::{Id, Kind, Name};
+
+/// Somebody did something to an artifact. The fields are those of the contract's `ArtifactAuditEntry`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Who.
+    pub user: Actor,
+    /// When.
+    #[serde(with = "time::serde::rfc3339")]
+    pub date: OffsetDateTime,
+    /// To what, as it was called then.
+    pub artifact: Subject,
+    /// What.
+    pub action: Action,
+}
+
+/// Who did it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// The user's name.
+    pub name: String,
+    /// Whether the user could do everything then.
+    pub is_admin: bool,
+}
+
+/// What it was done to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    /// The artifact's name.
+    pub name: Name,
+    /// The artifact.
+    pub id: Id,
+    /// Its kind.
+    #[serde(rename = "type")]
+    pub kind: Kind,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Action {
+    /// It was registered.
+    Create,
+    /// It was changed.
+    Update,
+    /// Its bytes were asked for.
+    Download,
+    /// Its rating was asked for.
+    Rate,
+    /// Its trail was asked for.
+    Audit,
+    /// It was deleted. The contract has no such action: whoever answers in its words leaves it out.
+    Delete,
+}
+
+/// Entries that were written at once: the link of the chain.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Block {
+    /// Its place, from 1.
+    pub(super) sequence: u64,
+    /// The hash of the block before; zeros in the first.
+    pub(super) previous: Hash,
+    /// The greatest anchor known to the writer: from then on, there must be one.
+    pub(super) anchored: u64,
+    /// Random. Two instances may have the same to write at the same time; without it, each would take the block of
+    /// the other for its own.
+    pub(super) nonce: String,
+    pub(super) entries: Vec<Entry>,
+}
+
+/// The SHA-256 of an object's bytes, in hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Hash(String);
+
+impl Hash {
+    /// Of the bytes of an object.
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        Self(hex::encode(digest::digest(&digest::SHA256, bytes)))
+    }
+
+    /// Before the first block.
+    pub(super) fn none() -> Self {
+        Self("0".repeat(64))
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The last block, or one that was: everything up to there is told by its hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// Its place.
+    pub sequence: u64,
+    /// Its hash.
+    pub hash: Hash,
+}
+
+impl Head {
+    pub(super) fn none() -> Self {
+        Self {
+            sequence: 0,
+            hash: Hash::none(),
+        }
+    }
+}
+
+/// Something with the code of a key: who has no key cannot write it.
+#[derive(Serialize, Deserialize)]
+struct Sealed<'a> {
+    key: String,
+    code: String,
+    #[serde(borrow)]
+    content: &'a RawValue,
+}
+
+/// How far a seal can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seal {
+    /// A key that is believed made it.
+    Known,
+    /// The key is not one of ours; it may have been.
+    UnknownKey,
+}
+
+/// `content` as bytes with the code of the signing key. `purpose` keeps blocks and anchors apart.
+pub(super) fn seal(
+    purpose: &str,
+    content: &impl Serialize,
+    keys: &Keys,
+) -> Result<Vec<u8>, serde_json::Error> {
+    let content = serde_json::value::to_raw_value(content)?;
+    let key = keys.signing();
+    serde_json::to_vec(&Sealed {
+        key: key.id().to_owned(),
+        code: key.code(purpose, &[content.get().as_bytes()]),
+        content: &content,
+    })
+}
+
+/// The inverse of [`seal`]. [`Problem::Changed`] if the bytes are not what the key has sealed, or nothing that could be.
+pub(super) fn open<T: for<'de> Deserialize<'de>>(
+    purpose: &str,
+    bytes: &[u8],
+    keys: &Keys,
+) -> Result<(T, Seal), Problem> {
+    let sealed: Sealed<'_> = serde_json::from_slice(bytes).map_err(|_no_json| Problem::Changed)?;
+    let content = sealed.content.get();
+    let seal = match keys.find(&sealed.key) {
+        Some(key) if key.is_code(purpose, &[content.as_bytes()], &sealed.code) => Seal::Known,
+        Some(_) => return Err(Problem::Changed),
+        None => Seal::UnknownKey,
+    };
+    let content = serde_json::from_str(content).map_err(|_other| Problem::Changed)?;
+    Ok((content, seal))
+}
