@@ -305,18 +305,8 @@ async fn missing_rights_are_one_message_with_the_grant_that_helps() {
         .unwrap();
     let url = own.postgres.url().replace("holdfast@", "the%20app@");
     let app = function(&url, "docs", &own.store);
-    let mut complaints = Vec::new();
-    // Each complaint is followed by what it asks for, until there is none.
-    for _ in 0..6 {
-        let Err(error) = app.documents.prepare().await else {
-            break;
-        };
-        let complaint = chain(&error).to_string();
-        let grants = complaint.split_once("as their owner: ").unwrap().1;
-        own.sql.batch_execute(grants).await.unwrap();
-        complaints.push(complaint);
-    }
-    insta::assert_snapshot!(complaints.join("\n"), @"the database cannot be used: the role the app lacks rights: run as their owner: grant create on schema public to \"the app\"; /* or let an owner make the tables: docs/operating.md */ grant select, insert, update, delete on docs to \"the app\";");
+    let told = complaints(&own, &app).await;
+    insta::assert_snapshot!(told, @"the database cannot be used: the role the app lacks rights: run as their owner: grant create on schema public to \"the app\"; /* or let an owner make the tables: docs/operating.md */ grant select, insert, update, delete on docs to \"the app\";");
     let batch = queue_of_records(&[put("a", "1", "e1")]);
     assert_eq!(failed_ids(deliver(&app, &batch).await.unwrap()), [""; 0]);
 
@@ -329,6 +319,13 @@ async fn missing_rights_are_one_message_with_the_grant_that_helps() {
         .unwrap();
     own.function.documents.prepare().await.unwrap();
     let app = function(&url, "docs", &own.store);
+    let told = complaints(&own, &app).await;
+    insta::assert_snapshot!(told, @"the database cannot be used: the role the app lacks rights: run as their owner: grant select on document_sync_migration to \"the app\"; grant select, insert, update, delete on s3_object, quarantine, reconcile_run, reconcile_surplus to \"the app\"; grant select, insert, update, delete on docs to \"the app\";");
+    assert_eq!(failed_ids(deliver(&app, &batch).await.unwrap()), [""; 0]);
+}
+
+/// What the function complains of, a line each. Each complaint is followed by what it asks for, until there is none.
+async fn complaints(own: &Own, app: &DocumentSync) -> String {
     let mut complaints = Vec::new();
     for _ in 0..6 {
         let Err(error) = app.documents.prepare().await else {
@@ -339,6 +336,5 @@ async fn missing_rights_are_one_message_with_the_grant_that_helps() {
         own.sql.batch_execute(grants).await.unwrap();
         complaints.push(complaint);
     }
-    insta::assert_snapshot!(complaints.join("\n"), @"the database cannot be used: the role the app lacks rights: run as their owner: grant select on document_sync_migration to \"the app\"; grant select, insert, update, delete on s3_object, quarantine, reconcile_run, reconcile_surplus to \"the app\"; grant select, insert, update, delete on docs to \"the app\";");
-    assert_eq!(failed_ids(deliver(&app, &batch).await.unwrap()), [""; 0]);
+    complaints.join("\n")
 }

@@ -24,6 +24,7 @@ mod lambda;
 mod poller;
 mod port;
 mod registry;
+mod server;
 mod stack;
 mod store;
 mod welcome;

@@ -1,14 +1,13 @@
-use std::{io, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use axum::serve::ListenerExt as _;
 use registry::{
     http::{Gate, router},
     storage::{Chain, Storage},
 };
 use shared::s3::S3;
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::timeout};
+use tokio::{net::TcpListener, time::timeout};
 
-use crate::{Error, store::Store};
+use crate::{Error, server::Server, store::Store};
 
 /// Where its artifacts are: not documents, so document-sync is not told of them.
 pub(crate) const BUCKET: &str = "registry";
@@ -18,16 +17,12 @@ const LONGEST_STOP: Duration = Duration::from_secs(7);
 /// The registry, in this process, on this machine's S3, on a port of 127.0.0.1.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    pub(crate) address: SocketAddr,
-    server: JoinHandle<io::Result<()>>,
-    shutdown: oneshot::Sender<()>,
+    server: Server,
 }
 
 impl Registry {
     /// Serves the API on `listener`.
     pub(crate) async fn start(listener: TcpListener, store: &Store) -> Result<Self, Error> {
-        let address = listener.local_addr().map_err(served)?;
-        let (shutdown, stopped) = oneshot::channel();
         let chain = Chain {
             bucket: Some(BUCKET.to_owned()),
             // As deployed: nothing but S3.
@@ -39,48 +34,26 @@ impl Registry {
             tracing::warn!(%error, "starting the registry without a store");
         }
         let router = router(storage, Gate::closed());
-        let listener = listener.tap_io(|stream| {
-            // Small answers would otherwise wait for the client's delayed acknowledgement.
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "TCP_NODELAY could not be set");
-            }
-        });
-        let server = tokio::spawn(async move {
-            axum::serve(listener, router)
-                // A sender that was dropped means the same as one that was used.
-                .with_graceful_shutdown(async { drop(stopped.await) })
-                .await
-        });
         Ok(Self {
-            address,
-            server,
-            shutdown,
+            server: Server::start("the registry", listener, router)?,
         })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.address
     }
 
     /// Waits for the end of the server, which does not end by itself.
     pub(crate) async fn ended(&mut self) -> Error {
-        served(match (&mut self.server).await {
-            Ok(Ok(())) => io::Error::other("it stopped listening"),
-            Ok(Err(error)) => error,
-            Err(error) => io::Error::other(error),
-        })
+        self.server.ended().await
     }
 
     /// Takes no more requests, and lets the open ones finish for a few seconds.
     pub(crate) async fn stop(mut self) {
-        // An error means that the server has ended, which is what is wanted.
-        let _ = self.shutdown.send(());
-        if timeout(LONGEST_STOP, &mut self.server).await.is_err() {
+        if timeout(LONGEST_STOP, self.server.stop()).await.is_err() {
             tracing::warn!("stopped while requests to the registry were still open");
             self.server.abort();
         }
-    }
-}
-
-fn served(source: io::Error) -> Error {
-    Error::Served {
-        what: "the registry",
-        source,
     }
 }

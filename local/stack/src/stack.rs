@@ -138,8 +138,8 @@ fn welcome(
     credentials: &Credentials,
 ) -> Result<String, Error> {
     let endpoint = format!("http://{}", store.address);
-    let lambda_endpoint = format!("http://{}", lambda.address);
-    let registry = format!("http://{}", registry.address);
+    let lambda_endpoint = format!("http://{}", lambda.address());
+    let registry = format!("http://{}", registry.address());
     let env = folder.write_env(&[
         ("AWS_ACCESS_KEY_ID", &credentials.access_key_id),
         ("AWS_SECRET_ACCESS_KEY", &credentials.secret_access_key),

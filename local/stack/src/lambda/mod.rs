@@ -8,7 +8,7 @@ mod name;
 mod refusal;
 mod signature;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -17,23 +17,18 @@ use axum::{
     http::{HeaderMap, HeaderValue, Request, StatusCode, header},
     response::{IntoResponse, Response},
     routing::post,
-    serve::ListenerExt,
 };
 use document_sync::Answer;
 use embedded_s3::Credentials;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
-use tokio::{
-    net::TcpListener,
-    sync::{oneshot, watch},
-    task::JoinHandle,
-    time::timeout,
-};
+use tokio::{net::TcpListener, sync::watch, time::timeout};
 
 use crate::{
     Error,
     function::{Failure, Function, request_id},
+    server::Server,
     store::REGION,
 };
 use invocations::Invocations;
@@ -54,9 +49,7 @@ const ACCOUNT: &str = "000000000000";
 /// The API, on a port of 127.0.0.1.
 #[derive(Debug)]
 pub(crate) struct Lambda {
-    pub(crate) address: SocketAddr,
-    server: JoinHandle<io::Result<()>>,
-    shutdown: oneshot::Sender<()>,
+    server: Server,
     /// Every invocation holds a receiver until its end.
     stop: watch::Sender<bool>,
 }
@@ -68,8 +61,6 @@ impl Lambda {
         credentials: Credentials,
         function: Arc<Function>,
     ) -> Result<Self, Error> {
-        let address = listener.local_addr().map_err(served)?;
-        let (shutdown, stopped) = oneshot::channel();
         let (stop, stopping) = watch::channel(false);
         let router = Router::new()
             .route(
@@ -81,54 +72,32 @@ impl Lambda {
                 credentials: Arc::new(credentials),
                 invocations: Invocations { function, stopping },
             });
-        let listener = listener.tap_io(|stream| {
-            // Small answers would otherwise wait for the client's delayed acknowledgement.
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "TCP_NODELAY could not be set");
-            }
-        });
-        let server = tokio::spawn(async move {
-            axum::serve(listener, router)
-                // A sender that was dropped means the same as one that was used.
-                .with_graceful_shutdown(async { drop(stopped.await) })
-                .await
-        });
         Ok(Self {
-            address,
-            server,
-            shutdown,
+            server: Server::start("Lambda's Invoke API", listener, router)?,
             stop,
         })
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.address
+    }
+
     /// Waits for the end of the server, which does not end by itself.
     pub(crate) async fn ended(&mut self) -> Error {
-        served(match (&mut self.server).await {
-            Ok(Ok(())) => io::Error::other("it stopped listening"),
-            Ok(Err(error)) => error,
-            Err(error) => io::Error::other(error),
-        })
+        self.server.ended().await
     }
 
     /// Takes no more requests. Invocations under way have a few seconds to finish.
-    pub(crate) async fn stop(self) {
+    pub(crate) async fn stop(mut self) {
         self.stop.send_replace(true);
-        // An error means that the server has ended, which is what is wanted.
-        let _ = self.shutdown.send(());
         let ended = timeout(LONGEST_STOP, async {
-            let _ = self.server.await;
+            self.server.stop().await;
             self.stop.closed().await;
         });
         if ended.await.is_err() {
             tracing::warn!("stopped while connections to Lambda's Invoke API were still open");
         }
-    }
-}
-
-fn served(source: io::Error) -> Error {
-    Error::Served {
-        what: "Lambda's Invoke API",
-        source,
     }
 }
 
