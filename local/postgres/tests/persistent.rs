@@ -12,6 +12,7 @@ use std::{
 
 use private_postgres::{Cluster, Error};
 use tempfile::TempDir;
+use testkit::Port;
 use tokio_postgres::{Client, NoTls};
 
 #[tokio::test]
@@ -81,7 +82,9 @@ async fn a_taken_port_is_named() {
 async fn a_second_start_on_the_same_folder_harms_the_first_in_nothing() {
     let (_parent, folder, port) = place();
     let mut first = Cluster::persistent(&folder, port).await.unwrap();
-    let error = Cluster::persistent(&folder, free_port()).await.unwrap_err();
+    let error = Cluster::persistent(&folder, Port::free().number())
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::InUse { .. }), "{error}");
     assert!(first.is_running());
     connect(&first.url("holdfast")).await;
@@ -218,23 +221,20 @@ async fn as_root_a_folder_closed_to_the_servers_user_is_reported_so() {
         return;
     }
     let (parent, folder, port) = place();
-    fs::set_permissions(parent.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::set_permissions(parent.0.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let error = Cluster::persistent(&folder, port).await.unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error}");
     assert!(!folder.exists());
 }
 
-/// A folder that any user may enter, a place in it for the cluster, and a free port.
-fn place() -> (TempDir, PathBuf, u16) {
+/// A folder that any user may enter and a free port, kept as long as the first part; the cluster's place in it, and its port.
+fn place() -> ((TempDir, Port), PathBuf, u16) {
     let parent = tempfile::tempdir_in("/tmp").expect("/tmp is writable");
     fs::set_permissions(parent.path(), fs::Permissions::from_mode(0o755)).expect("it is ours");
     let folder = parent.path().join("postgres");
-    (parent, folder, free_port())
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("it is bound").port()
+    let port = Port::free();
+    let number = port.number();
+    ((parent, port), folder, number)
 }
 
 fn run_as_owner(command: &mut Command, folder: &PathBuf) {

@@ -299,7 +299,7 @@ impl Answer {
 
 impl Request {
     fn new(place: &Place, running: &Running) -> Self {
-        let address = format!("127.0.0.1:{}", place.lambda_port);
+        let address = format!("127.0.0.1:{}", place.lambda_port.number());
         assert_eq!(
             running.variable("AWS_ENDPOINT_URL_LAMBDA"),
             format!("http://{address}")

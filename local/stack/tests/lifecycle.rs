@@ -71,7 +71,8 @@ async fn each_signal_stops_everything_and_frees_the_ports() {
         assert_eq!(running.ended().await.code(), Some(0), "{signals:?}");
         assert!(!runs(postmaster), "{signals:?}");
         assert_eq!(processes_with(&place.folder()), 0, "{signals:?}");
-        for port in [place.s3_port, place.lambda_port, place.postgres_port] {
+        for port in [&place.s3_port, &place.lambda_port, &place.postgres_port] {
+            let port = port.number();
             assert!(
                 TcpListener::bind(("127.0.0.1", port)).is_ok(),
                 "{signals:?}: {port}"
@@ -135,11 +136,12 @@ async fn a_killed_run_that_is_not_started_again_leaves_no_process() {
 async fn a_taken_port_is_named_with_the_variable_that_changes_it() {
     let place = Place::new();
     for (port, variable) in [
-        (place.s3_port, "HOLDFAST_S3_PORT"),
-        (place.lambda_port, "HOLDFAST_LAMBDA_PORT"),
-        (place.registry_port, "HOLDFAST_REGISTRY_PORT"),
-        (place.postgres_port, "HOLDFAST_POSTGRES_PORT"),
+        (&place.s3_port, "HOLDFAST_S3_PORT"),
+        (&place.lambda_port, "HOLDFAST_LAMBDA_PORT"),
+        (&place.registry_port, "HOLDFAST_REGISTRY_PORT"),
+        (&place.postgres_port, "HOLDFAST_POSTGRES_PORT"),
     ] {
+        let port = port.number();
         let _taken = TcpListener::bind(("127.0.0.1", port)).unwrap();
         let line = place.fails().await;
         assert!(

@@ -23,6 +23,7 @@
 
 mod authority;
 mod function;
+mod port;
 mod postgres;
 mod proxy;
 mod runtime_api;
@@ -31,6 +32,7 @@ mod upstream;
 
 pub use authority::{Authority, Issued};
 pub use function::{Failure, Function, FunctionError};
+pub use port::Port;
 pub use postgres::Postgres;
 pub use proxy::{Fault, Proxy};
 pub use runtime_api::RuntimeApi;

@@ -10,7 +10,6 @@
 use std::{
     collections::HashMap,
     env, fs,
-    net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -22,6 +21,7 @@ use aws_sdk_s3::{
     config::{BehaviorVersion, Credentials, Region},
 };
 use tempfile::TempDir;
+use testkit::Port;
 use tokio_postgres::NoTls;
 
 /// Long enough for a slow and busy machine; a test that waits this long has failed.
@@ -30,10 +30,10 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// Where a stack keeps its data and listens; it can be started there again and again.
 pub(crate) struct Place {
     parent: TempDir,
-    pub(crate) s3_port: u16,
-    pub(crate) lambda_port: u16,
-    pub(crate) registry_port: u16,
-    pub(crate) postgres_port: u16,
+    pub(crate) s3_port: Port,
+    pub(crate) lambda_port: Port,
+    pub(crate) registry_port: Port,
+    pub(crate) postgres_port: Port,
     variables: HashMap<String, String>,
 }
 
@@ -54,10 +54,10 @@ impl Place {
         fs::set_permissions(parent.path(), fs::Permissions::from_mode(0o755)).expect("it is ours");
         Self {
             parent,
-            s3_port: free_port(),
-            lambda_port: free_port(),
-            registry_port: free_port(),
-            postgres_port: free_port(),
+            s3_port: Port::free(),
+            lambda_port: Port::free(),
+            registry_port: Port::free(),
+            postgres_port: Port::free(),
             variables: HashMap::new(),
         }
     }
@@ -105,10 +105,19 @@ impl Place {
             .env_clear()
             .env("PATH", env::var_os("PATH").unwrap_or_default())
             .env("HOLDFAST_DATA", self.folder())
-            .env("HOLDFAST_S3_PORT", self.s3_port.to_string())
-            .env("HOLDFAST_LAMBDA_PORT", self.lambda_port.to_string())
-            .env("HOLDFAST_REGISTRY_PORT", self.registry_port.to_string())
-            .env("HOLDFAST_POSTGRES_PORT", self.postgres_port.to_string())
+            .env("HOLDFAST_S3_PORT", self.s3_port.number().to_string())
+            .env(
+                "HOLDFAST_LAMBDA_PORT",
+                self.lambda_port.number().to_string(),
+            )
+            .env(
+                "HOLDFAST_REGISTRY_PORT",
+                self.registry_port.number().to_string(),
+            )
+            .env(
+                "HOLDFAST_POSTGRES_PORT",
+                self.postgres_port.number().to_string(),
+            )
             .envs(&self.variables)
             .current_dir("/")
             .stdin(Stdio::null())
@@ -296,9 +305,4 @@ pub(crate) fn runs(process: u32) -> bool {
         .output();
     let state = listing.expect("ps (of the package procps) is there").stdout;
     !state.is_empty() && !state.starts_with(b"Z")
-}
-
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("it is bound").port()
 }
