@@ -1,20 +1,35 @@
 //! What the registry does, whoever asks: no HTTP here, and no question of who may.
+//!
+//! In reading order: `draft`, `change` and `removal` write artifacts; `finding` asks the sources about them and
+//! `rating` rates them; `query` finds them; `relative` knows how they refer to each other, which `family` and
+//! `compatibility` need.
 
 mod change;
+mod compatibility;
 mod draft;
+mod family;
+mod finding;
 mod query;
+mod rating;
+mod relative;
 mod removal;
+
+use std::sync::Arc;
 
 use crate::artifact::{Id, Kind};
 use crate::catalogue::Catalogue;
 use crate::claim::{self, ClaimError, Held};
+use crate::evidence::Outcome;
+use crate::ingest::Ingest;
 use crate::key;
 use crate::pattern::InvalidPattern;
+use crate::rating::Rating;
 use crate::record::{Record, Stored, Unreadable};
 use crate::source::Source;
 use crate::store::{Etag, Objects, StoreError};
 
 pub use change::Change;
+pub use compatibility::Compatibility;
 pub use draft::Draft;
 pub use query::{MOST_UNPAGED, Page, Span, Wanted};
 
@@ -26,6 +41,7 @@ const TRIES: usize = 16;
 pub struct Registry {
     objects: Objects,
     catalogue: Catalogue,
+    ingest: Arc<Ingest>,
 }
 
 /// Why the registry did not do what was asked: one variant per decision a caller can take.
@@ -46,6 +62,32 @@ pub enum Error {
     /// The artifact is no longer the one that the caller has seen.
     #[error("the artifact was changed since")]
     Changed,
+    /// A model is not good enough to be taken.
+    #[error("the model scores below {threshold} in {}", metrics.join(", "))]
+    Disqualified {
+        /// What each score must reach.
+        threshold: f64,
+        /// Which do not.
+        metrics: Vec<&'static str>,
+        /// All of them.
+        rating: Box<Rating>,
+    },
+    /// The answer would be too large.
+    #[error("too many artifacts are related to this one")]
+    TooManyRelated,
+    /// There is no such repository on GitHub.
+    #[error("there is no such repository on GitHub")]
+    NoRepository,
+    /// Who knows a licence does not answer.
+    #[error("the licence of the {of} could not be found out: {reason}")]
+    NoLicense {
+        /// Whose licence.
+        of: &'static str,
+        /// How asking for it ended.
+        reason: Outcome,
+        /// Seconds after which it may end better.
+        retry_after: Option<u64>,
+    },
     /// Others change the same artifact all the time.
     #[error("others are changing this artifact")]
     Busy,
@@ -67,11 +109,17 @@ pub enum Error {
 }
 
 impl Registry {
-    /// The registry of what is in a store.
+    /// The registry of what is in a store. It takes any artifact as it is told of, and asks nobody about it.
     pub fn new(objects: Objects) -> Self {
+        Self::asking(objects, Arc::default())
+    }
+
+    /// The registry of what is in a store, where artifacts are taken in like this.
+    pub fn asking(objects: Objects, ingest: Arc<Ingest>) -> Self {
         Self {
             objects,
             catalogue: Catalogue::default(),
+            ingest,
         }
     }
 
