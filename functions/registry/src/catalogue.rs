@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use time::{Duration, OffsetDateTime};
@@ -12,6 +13,7 @@ use time::{Duration, OffsetDateTime};
 use crate::artifact::{Id, Kind};
 use crate::key;
 use crate::record::{Record, Stored};
+use crate::relation::Member;
 use crate::store::{Etag, ListedObject, Objects, StoreError};
 
 /// Records that are fetched at a time.
@@ -28,6 +30,8 @@ const BARRED: Duration = Duration::days(1);
 pub struct Catalogue {
     known: Mutex<BTreeMap<String, Known>>,
     descriptions: AtomicUsize,
+    /// When the last look at all of them began. Whoever looks at all holds it.
+    looked: tokio::sync::Mutex<Option<Instant>>,
 }
 
 #[derive(Debug, Clone)]
@@ -46,6 +50,8 @@ pub struct Entry {
     pub name: String,
     /// Model, dataset or code.
     pub kind: Kind,
+    /// What it says of others, and others may say of it.
+    pub(crate) member: Arc<Member>,
     pub(crate) description: Description,
 }
 
@@ -58,6 +64,28 @@ pub(crate) enum Description {
 }
 
 impl Catalogue {
+    /// All artifacts as they were at this moment or later. Of any number that ask at the same time one looks.
+    pub(crate) async fn since(
+        &self,
+        objects: &Objects,
+        moment: Instant,
+    ) -> Result<Vec<Arc<Entry>>, StoreError> {
+        let mut looked = self.looked.lock().await;
+        if looked.is_none_or(|looked| looked < moment) {
+            let began = Instant::now();
+            let mut after = None;
+            loop {
+                (_, after) = self.page(objects, after.as_deref()).await?;
+                if after.is_none() {
+                    break;
+                }
+            }
+            *looked = Some(began);
+        }
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(known.values().filter_map(|one| one.entry.clone()).collect())
+    }
+
     /// The next artifacts behind the object of key `after`, in the order of their keys: at least one if there is any,
     /// at most a thousand, and the key to go on from; `None` after the last.
     pub(crate) async fn page(
@@ -129,7 +157,9 @@ impl Catalogue {
             } else {
                 Description::Here(readmes.join("\n"))
             };
+            let member = Arc::new(Member::of(&record));
             Arc::new(Entry {
+                member,
                 id: record.id,
                 name: record.name,
                 kind: record.kind,

@@ -7,6 +7,7 @@ use shared::config::{Env, FromEnv};
 use shared::s3;
 use shared::telemetry::LogLevel;
 
+use crate::ingest;
 use crate::storage::Chain;
 
 /// The function's settings.
@@ -14,6 +15,8 @@ use crate::storage::Chain;
 pub struct Config {
     /// Where artifacts are kept: `USE_S3` and what follows it.
     pub storage: Chain,
+    /// Who is asked about artifacts, and how good a model must be.
+    pub ingest: ingest::Settings,
     /// `LOG_LEVEL`, where the deployment names none.
     pub log_level: Option<LogLevel>,
 }
@@ -37,9 +40,11 @@ impl FromEnv for Config {
             SqliteUrl(Some("registry.db".into())),
         );
         let allow_volatile = env.or("ALLOW_VOLATILE_WRITES", Flag(false));
+        let ingest = ingest::Settings::from_env(env);
         let log_level = env.optional("LOG_LEVEL");
         asks_for_s3?;
         Some(Self {
+            ingest: ingest?,
             log_level: log_level?,
             storage: Chain {
                 bucket: bucket?,
@@ -55,7 +60,7 @@ impl FromEnv for Config {
 }
 
 /// Yes or no, in the ways in which people write it.
-struct Flag(bool);
+pub(crate) struct Flag(pub(crate) bool);
 
 impl FromStr for Flag {
     type Err = &'static str;

@@ -3,13 +3,18 @@
 //! Evidence is stored with the artifact. Fields of other versions are ignored, missing ones are unknown.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use crate::artifact::Kind;
 use crate::license::Terms;
+
+/// How long a source that did not answer is left alone at least, and at most.
+const REST: Duration = Duration::minutes(10);
+const LONGEST_REST: Duration = Duration::hours(2);
 
 /// Everything that was found out.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -248,6 +253,24 @@ impl Outcome {
     }
 }
 
+impl fmt::Display for Outcome {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Found => "found",
+            Self::Missing => "there is no such thing",
+            Self::Gated => "it is not shown to everybody",
+            Self::RateLimited => "too much was asked for now",
+            Self::Slow => "no answer in time",
+            Self::TooLarge => "the answer is too large",
+            Self::Malformed => "the answer is not understood",
+            Self::Refused => "that may not be asked",
+            Self::Unreachable => "no connection",
+            Self::Unsupported => "nobody knows how to ask there",
+            Self::Unknown => "not known",
+        })
+    }
+}
+
 impl Evidence {
     /// What the artifact's own README says.
     pub fn readme(&self, kind: Kind) -> Option<&str> {
@@ -283,13 +306,69 @@ impl Evidence {
 
     /// Whether a question failed for a reason that may pass, so that it is worth looking again.
     pub fn is_incomplete(&self) -> bool {
+        self.passing().next().is_some()
+    }
+
+    /// Whether the source said nothing of the artifact itself, for a reason that may pass.
+    pub fn is_silent(&self) -> bool {
+        let hub = self.hub.as_ref().is_some_and(|card| !card.id.is_empty());
+        let github = self.github.as_ref();
+        let github = github.is_some_and(|project| !project.full_name.is_empty());
+        !hub && !github && self.is_incomplete()
+    }
+
+    /// How long sources that did not answer are left alone: ten minutes, or as long as they ask for.
+    pub fn rest(&self) -> Duration {
+        let asked_for = self.passing().filter_map(|request| request.retry_after);
+        let seconds = asked_for
+            .max()
+            .map_or(0, |seconds| i64::try_from(seconds).unwrap_or(i64::MAX));
+        Duration::seconds(seconds).clamp(REST, LONGEST_REST)
+    }
+
+    /// This look; of what it could not see this time, what an earlier one saw.
+    #[must_use]
+    pub fn or(mut self, before: Option<Self>) -> Self {
+        let Some(before) = before.filter(|_| self.is_incomplete()) else {
+            return self;
+        };
+        if before
+            .hub
+            .as_ref()
+            .is_some_and(|before| before.says_more(self.hub.as_ref()))
+        {
+            self.hub = before.hub;
+        }
+        if before
+            .github
+            .as_ref()
+            .is_some_and(|before| before.says_more(self.github.as_ref()))
+        {
+            self.github = before.github;
+        }
+        if before.datasets.len() > self.datasets.len() {
+            self.datasets = before.datasets;
+        }
+        self
+    }
+
+    /// The questions that failed for reasons that may pass.
+    fn passing(&self) -> impl Iterator<Item = &Request> {
         self.requests
             .iter()
-            .any(|request| request.outcome.may_pass())
+            .filter(|request| request.outcome.may_pass())
     }
 }
 
 impl Card {
+    /// Whether something is here of which the other one knows nothing.
+    fn says_more(&self, than: Option<&Self>) -> bool {
+        than.is_none_or(|other| {
+            (other.id.is_empty() && !self.id.is_empty())
+                || (other.readme.is_none() && self.readme.is_some())
+        })
+    }
+
     /// The licence: of the metadata, or of the tags.
     pub fn license(&self) -> Terms {
         let stated: Vec<&str> = texts(self.card_data.get("license"));
@@ -361,6 +440,15 @@ impl Card {
 }
 
 impl Project {
+    /// Whether something is here of which the other one knows nothing.
+    fn says_more(&self, than: Option<&Self>) -> bool {
+        than.is_none_or(|other| {
+            (other.full_name.is_empty() && !self.full_name.is_empty())
+                || (other.readme.is_none() && self.readme.is_some())
+                || (other.contributors.is_empty() && !self.contributors.is_empty())
+        })
+    }
+
     /// The licence that GitHub recognised.
     pub fn license(&self) -> Terms {
         self.license

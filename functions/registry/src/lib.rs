@@ -20,6 +20,7 @@
 //! - [`relation`]: how artifacts refer to each other, and what follows from it, [`lineage`] and [`cost`]
 
 mod claim;
+mod foreign;
 mod key;
 
 pub mod access;
@@ -31,6 +32,7 @@ pub mod cost;
 pub mod cursor;
 pub mod evidence;
 pub mod http;
+pub mod ingest;
 pub mod license;
 pub mod lineage;
 pub mod pattern;

@@ -174,6 +174,8 @@ mod tests {
             url: format!("https://huggingface.co/{}", name(number)),
             sha: None,
             bytes: None,
+            facts: String::new(),
+            net_score: None,
             keys: vec![name(number)],
             parents: parents
                 .iter()

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use registry::Config;
 use registry::http::{Gate, router};
+use registry::ingest::Ingest;
 use registry::storage::Storage;
 use shared::{config, telemetry};
 use tokio::time::timeout;
@@ -14,7 +15,7 @@ const PREPARATION: Duration = Duration::from_secs(7);
 async fn main() -> Result<(), lambda_http::Error> {
     let config: Config = config::load()?;
     telemetry::init_at(config.log_level);
-    let storage = Storage::new(config.storage);
+    let storage = Storage::new(config.storage).asking(Ingest::new(&config.ingest));
     // Connecting belongs to the initialization, where Lambda gives more CPU. Failing here must not stop the function:
     // it is tried again by the first request, and the log has the reason.
     if !matches!(timeout(PREPARATION, storage.registry()).await, Ok(Ok(_))) {

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use shared::s3::{S3, Settings};
 use shared::telemetry::chain;
 
+use crate::ingest::Ingest;
 use crate::registry::Registry;
 use crate::store::{BucketObjects, MemoryObjects, Objects, SqliteObjects, StoreKind};
 
@@ -41,6 +42,7 @@ pub struct Chain {
 pub struct Storage {
     chain: Chain,
     s3: S3,
+    ingest: Arc<Ingest>,
     state: Mutex<State>,
     /// Something was written to a store that is not the wanted one.
     has_written: AtomicBool,
@@ -83,8 +85,18 @@ impl Storage {
         Self {
             chain,
             s3,
+            ingest: Arc::default(),
             state: Mutex::default(),
             has_written: AtomicBool::new(false),
+        }
+    }
+
+    /// The same, where artifacts are taken in like this.
+    #[must_use]
+    pub fn asking(self, ingest: Ingest) -> Self {
+        Self {
+            ingest: Arc::new(ingest),
+            ..self
         }
     }
 
@@ -111,7 +123,7 @@ impl Storage {
                 {
                     return Ok(Arc::clone(registry)); // another request was faster
                 }
-                let registry = Arc::new(Registry::new(objects));
+                let registry = Arc::new(Registry::asking(objects, Arc::clone(&self.ingest)));
                 state.registry = Some(Arc::clone(&registry));
                 Ok(registry)
             }

@@ -3,6 +3,7 @@
 use std::{fmt, path::PathBuf, str::FromStr};
 
 use embedded_s3::Credentials;
+use registry::ingest;
 use shared::config::{Env, FromEnv};
 use shared::database::{Url, UrlError};
 
@@ -17,6 +18,8 @@ pub struct Config {
     pub lambda_port: u16,
     /// `HOLDFAST_REGISTRY_PORT`: the artifact registry's API on 127.0.0.1.
     pub registry_port: u16,
+    /// `INGEST_SECONDS`, `HF_ENDPOINT` and what else the registry is told about artifacts' sources.
+    pub ingest: ingest::Settings,
     /// `HOLDFAST_POSTGRES_PORT`: the private PostgreSQL on 127.0.0.1.
     pub postgres_port: u16,
     /// `DATABASE_URL`: a database of the user's instead of the private one.
@@ -31,6 +34,7 @@ impl FromEnv for Config {
         let s3_port = env.or("HOLDFAST_S3_PORT", 9001);
         let lambda_port = env.or("HOLDFAST_LAMBDA_PORT", 9002);
         let registry_port = env.or("HOLDFAST_REGISTRY_PORT", 9010);
+        let ingest = ingest::Settings::from_env(env);
         let postgres_port = env.or("HOLDFAST_POSTGRES_PORT", 9005);
         let database = env.optional("DATABASE_URL");
         let access_key_id: Option<Option<String>> = env.optional("HOLDFAST_ACCESS_KEY_ID");
@@ -48,6 +52,7 @@ impl FromEnv for Config {
             s3_port: s3_port?,
             lambda_port: lambda_port?,
             registry_port: registry_port?,
+            ingest: ingest?,
             postgres_port: postgres_port?,
             database: database?,
             credentials: access_key_id?.zip(secret_access_key?).map(

@@ -2,6 +2,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use registry::{
     http::{Gate, router},
+    ingest::{self, Ingest},
     storage::{Chain, Storage},
 };
 use shared::s3::S3;
@@ -22,14 +23,19 @@ pub(crate) struct Registry {
 
 impl Registry {
     /// Serves the API on `listener`.
-    pub(crate) async fn start(listener: TcpListener, store: &Store) -> Result<Self, Error> {
+    pub(crate) async fn start(
+        listener: TcpListener,
+        store: &Store,
+        ingest: &ingest::Settings,
+    ) -> Result<Self, Error> {
         let chain = Chain {
             bucket: Some(BUCKET.to_owned()),
             // As deployed: nothing but S3.
             is_production: true,
             ..Chain::default()
         };
-        let storage = Storage::with_s3(chain, S3::with_client(store.s3.client()));
+        let storage =
+            Storage::with_s3(chain, S3::with_client(store.s3.client())).asking(Ingest::new(ingest));
         if let Err(error) = storage.registry().await {
             tracing::warn!(%error, "starting the registry without a store");
         }

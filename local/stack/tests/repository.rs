@@ -11,8 +11,11 @@ use std::path::{Path, PathBuf};
 use document_sync::Config;
 use shared::config::{Env, FromEnv};
 
-/// What a deployment to Lambda does not set: there the registry is in S3, whatever they say.
-const ELSEWHERE: [&str; 5] = [
+/// What a deployment to Lambda does not set: there the registry is in S3, whatever they say, and GitHub's token has one
+/// name.
+const ELSEWHERE: [&str; 7] = [
+    "GH_TOKEN",
+    "GITHUB_RAW_URL",
     "LOG_LEVEL",
     "USE_S3",
     "USE_SQLITE",

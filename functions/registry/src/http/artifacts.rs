@@ -28,12 +28,7 @@ pub(super) async fn create(
         user: caller.name,
     };
     let (record, etag) = registry.create(draft).await?;
-    let location = format!("/artifacts/{kind}/{}", record.id);
-    let mut response = (StatusCode::CREATED, artifact(record, &etag)).into_response();
-    if let Ok(location) = HeaderValue::from_str(&location) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
+    Ok(created(record, &etag))
 }
 
 /// `GET /artifacts/{artifact_type}/{id}`
@@ -107,6 +102,16 @@ pub(super) async fn reset(
     }
     registry.reset().await?;
     Ok(StatusCode::OK)
+}
+
+/// The answer to whoever has registered an artifact.
+pub(super) fn created(record: Record, etag: &Etag) -> Response {
+    let location = format!("/artifacts/{}/{}", record.kind, record.id);
+    let mut response = (StatusCode::CREATED, artifact(record, etag)).into_response();
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
 }
 
 fn artifact(record: Record, etag: &Etag) -> Response {

@@ -11,6 +11,7 @@ use shared::problem::Problem;
 
 use crate::artifact::Kind;
 use crate::catalogue::Entry;
+use crate::config::Flag;
 use crate::record::Record;
 
 /// A body of JSON, whatever its type is called: many clients call it something else.
@@ -113,6 +114,21 @@ impl From<&Entry> for Metadata {
             id: entry.id.as_str().to_owned(),
             kind: entry.kind,
         }
+    }
+}
+
+/// Yes or no in a query, in the ways in which programs write it; nothing is no.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Switch(pub(super) bool);
+
+impl<'de> Deserialize<'de> for Switch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.is_empty() {
+            return Ok(Self(false));
+        }
+        let Flag(is_on) = text.parse().map_err(serde::de::Error::custom)?;
+        Ok(Self(is_on))
     }
 }
 

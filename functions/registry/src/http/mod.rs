@@ -11,6 +11,7 @@ mod cross_origin;
 mod error;
 mod gate;
 mod health;
+mod models;
 mod search;
 
 use std::sync::Arc;
@@ -56,6 +57,17 @@ pub fn router(storage: Storage, gate: Gate) -> Router {
         .route("/artifact/{artifact_type}", post(artifacts::create))
         .route("/artifact/byName/{*name}", get(search::by_name))
         .route("/artifact/byRegEx", post(search::by_regex))
+        .route("/artifact/{artifact_type}/{id}/cost", get(models::cost))
+        .route("/artifact/{artifact_type}/{id}/rate", get(models::rate))
+        .route(
+            "/artifact/{artifact_type}/{id}/lineage",
+            get(models::lineage),
+        )
+        .route(
+            "/artifact/{artifact_type}/{id}/license-check",
+            post(models::check_license),
+        )
+        .route("/models/ingest", post(models::ingest))
         .route("/reset", delete(artifacts::reset))
         // Other names that clients use.
         .route("/artifact/{artifact_type}/{id}", get(artifacts::read))
@@ -63,6 +75,15 @@ pub fn router(storage: Storage, gate: Gate) -> Router {
         .route("/artifact/byRegex", post(search::by_regex))
         .route("/artifacts/byRegEx", post(search::by_regex))
         .route("/artifacts/byName/{*name}", get(search::by_name))
+        .route("/artifacts/{artifact_type}/{id}/rate", get(models::rate))
+        .route("/package/{id}/rate", get(models::rate_model))
+        .route("/models/{id}/rate", get(models::rate_model))
+        .route("/models/{id}/cost", get(models::cost_of_model))
+        .route("/models/{id}/lineage", get(models::lineage_of_model))
+        .route(
+            "/models/{id}/license-check",
+            post(models::check_license_of_model),
+        )
         .route_layer(from_fn_with_state(Arc::clone(&app), gate::check));
     let for_everyone = Router::new()
         .route("/health", get(health::summary))

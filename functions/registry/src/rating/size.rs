@@ -10,7 +10,6 @@ use crate::evidence::{Card, Evidence};
 
 /// The four scores, in the fields of the contract.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
 pub struct SizeScore {
     /// A Raspberry Pi.
     pub raspberry_pi: f64,

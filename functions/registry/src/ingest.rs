@@ -1,0 +1,187 @@
+//! How artifacts are taken in: who is asked about them, for how long, and how good a model must be.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use shared::config::{Env, FromEnv};
+use tokio::time::Instant;
+
+use crate::artifact::Kind;
+use crate::evidence::{Evidence, Outcome, Request};
+use crate::license::Terms;
+use crate::source::Source;
+use crate::upstream::{self, Upstream};
+
+/// Seconds for the sources, if nobody says: a third of what API Gateway waits.
+const PATIENCE: u64 = 8;
+/// The most that leaves time for the store.
+const MOST_PATIENCE: u64 = 20;
+
+/// How artifacts are taken in.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Where the sources are asked, and as whom.
+    pub upstream: upstream::Settings,
+    /// How long the sources may take: `INGEST_SECONDS`. With no time, which is the default here, nobody is asked.
+    pub patience: Duration,
+    /// What every score of a model must reach: `INGEST_GATE`. Without one, any model is taken.
+    pub gate: Option<Threshold>,
+}
+
+impl FromEnv for Settings {
+    fn from_env(env: &mut Env) -> Option<Self> {
+        let upstream = upstream::Settings::from_env(env);
+        let patience = env.or("INGEST_SECONDS", Patience(PATIENCE));
+        let gate = env.optional("INGEST_GATE");
+        Some(Self {
+            upstream: upstream?,
+            patience: Duration::from_secs(patience?.0),
+            gate: gate?,
+        })
+    }
+}
+
+/// A score that is good enough, above 0 and up to 1.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub struct Threshold(f64);
+
+impl Threshold {
+    /// What the contract's `POST /models/ingest` asks of a model.
+    pub const HALF: Self = Self(0.5);
+
+    /// The score.
+    pub fn score(self) -> f64 {
+        self.0
+    }
+
+    /// The stricter one.
+    pub(crate) fn or(self, other: Option<Self>) -> Self {
+        Self(other.map_or(self.0, |other| self.0.max(other.0)))
+    }
+}
+
+impl FromStr for Threshold {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let score: f64 = text.parse().unwrap_or(f64::NAN);
+        if score > 0.0 && score <= 1.0 {
+            Ok(Self(score))
+        } else {
+            Err("it must be a score above 0 and up to 1, such as 0.5")
+        }
+    }
+}
+
+struct Patience(u64);
+
+impl FromStr for Patience {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(seconds) if seconds <= MOST_PATIENCE => Ok(Self(seconds)),
+            _ => Err("it must be 0 to 20 seconds"),
+        }
+    }
+}
+
+/// Who is asked about artifacts that are taken in.
+#[derive(Debug)]
+pub struct Ingest {
+    upstream: Upstream,
+    patience: Duration,
+    gate: Option<Threshold>,
+}
+
+impl Ingest {
+    /// Nothing is connected before the first question.
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            upstream: Upstream::new(&settings.upstream),
+            patience: settings.patience,
+            gate: settings.gate,
+        }
+    }
+
+    /// What every score of a model must reach.
+    pub(crate) fn gate(&self) -> Option<Threshold> {
+        self.gate
+    }
+
+    /// What can be found out in time; `None` if nobody is to be asked. It never fails.
+    pub(crate) async fn look(&self, source: &Source, kind: Kind) -> Option<Evidence> {
+        if self.patience.is_zero() {
+            return None;
+        }
+        Some(self.upstream.look(source, kind, self.deadline()).await)
+    }
+
+    /// The licence of a repository, or how asking for it went wrong.
+    pub(crate) async fn license_of(&self, owner: &str, name: &str) -> (Option<Terms>, Request) {
+        if self.patience.is_zero() {
+            let request = Request {
+                outcome: Outcome::Refused,
+                detail: Some("nobody is to be asked".to_owned()),
+                ..Request::default()
+            };
+            return (None, request);
+        }
+        self.upstream.license_of(owner, name, self.deadline()).await
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.patience
+    }
+}
+
+impl Default for Ingest {
+    /// Takes everything, and asks nobody.
+    fn default() -> Self {
+        Self::new(&Settings::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_have_eight_seconds_and_every_model_is_taken_unless_told_otherwise() {
+        let settings = Settings::read(Env::default()).unwrap();
+        assert_eq!(
+            (settings.patience, settings.gate),
+            (Duration::from_secs(8), None)
+        );
+        let told = [("INGEST_SECONDS", "0"), ("INGEST_GATE", "0.5")];
+        let settings = Settings::read(Env::new(told)).unwrap();
+        assert_eq!(
+            (settings.patience, settings.gate),
+            (Duration::ZERO, Some(Threshold::HALF))
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_kept_to_is_refused() {
+        for (name, value) in [
+            ("INGEST_SECONDS", "21"),
+            ("INGEST_SECONDS", "-1"),
+            ("INGEST_SECONDS", "soon"),
+            ("INGEST_GATE", "0"),
+            ("INGEST_GATE", "1.1"),
+            ("INGEST_GATE", "NaN"),
+            ("INGEST_GATE", "half"),
+        ] {
+            let error = Settings::read(Env::new([(name, value)])).unwrap_err();
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_stricter_of_two_thresholds_counts() {
+        let strict = Threshold(0.7);
+        assert_eq!(Threshold::HALF.or(Some(strict)), strict);
+        assert_eq!(strict.or(Some(Threshold::HALF)), strict);
+        assert_eq!(Threshold::HALF.or(None), Threshold::HALF);
+    }
+}

@@ -1,0 +1,188 @@
+//! What the registry does, whoever asks: no HTTP here, and no question of who may.
+//!
+//! In reading order: `draft`, `change` and `removal` write artifacts; `finding` asks the sources about them and
+//! `rating` rates them; `query` finds them; `relative` knows how they refer to each other, which `family` and
+//! `compatibility` need.
+
+mod change;
+mod compatibility;
+mod draft;
+mod family;
+mod finding;
+mod query;
+mod rating;
+mod relative;
+mod removal;
+
+use std::sync::Arc;
+
+use crate::artifact::{Id, Kind};
+use crate::catalogue::Catalogue;
+use crate::claim::{self, ClaimError, Held};
+use crate::evidence::Outcome;
+use crate::ingest::Ingest;
+use crate::key;
+use crate::pattern::InvalidPattern;
+use crate::rating::Rating;
+use crate::record::{Record, Stored, Unreadable};
+use crate::source::Source;
+use crate::store::{Etag, Objects, StoreError};
+
+pub use change::Change;
+pub use compatibility::Compatibility;
+pub use draft::Draft;
+pub use query::{MOST_UNPAGED, Page, Span, Wanted};
+
+/// How often a change is tried that others make at the same moment.
+const TRIES: usize = 16;
+
+/// All artifacts of one store.
+#[derive(Debug)]
+pub struct Registry {
+    objects: Objects,
+    catalogue: Catalogue,
+    ingest: Arc<Ingest>,
+}
+
+/// Why the registry did not do what was asked: one variant per decision a caller can take.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such artifact, or it is of another kind.
+    #[error("there is no such artifact")]
+    NotFound,
+    /// An artifact of this kind has this URL already. Its id is not known while it is being registered.
+    #[error("an artifact of this type with this url {}", match .0 {
+        Some(id) => format!("is registered already: {id}"),
+        None => "is being registered by another request".to_owned(),
+    })]
+    Exists(Option<Id>),
+    /// An update names another artifact than the one that is there.
+    #[error("the name is not the artifact's")]
+    OtherName,
+    /// The artifact is no longer the one that the caller has seen.
+    #[error("the artifact was changed since")]
+    Changed,
+    /// A model is not good enough to be taken.
+    #[error("the model scores below {threshold} in {}", metrics.join(", "))]
+    Disqualified {
+        /// What each score must reach.
+        threshold: f64,
+        /// Which do not.
+        metrics: Vec<&'static str>,
+        /// All of them.
+        rating: Box<Rating>,
+    },
+    /// The answer would be too large.
+    #[error("too many artifacts are related to this one")]
+    TooManyRelated,
+    /// There is no such repository on GitHub.
+    #[error("there is no such repository on GitHub")]
+    NoRepository,
+    /// Who knows a licence does not answer.
+    #[error("the licence of the {of} could not be found out: {reason}")]
+    NoLicense {
+        /// Whose licence.
+        of: &'static str,
+        /// How asking for it ended.
+        reason: Outcome,
+        /// Seconds after which it may end better.
+        retry_after: Option<u64>,
+    },
+    /// Others change the same artifact all the time.
+    #[error("others are changing this artifact")]
+    Busy,
+    /// The regular expression cannot be searched for.
+    #[error(transparent)]
+    Pattern(#[from] InvalidPattern),
+    /// The whole answer was asked for, and is too large.
+    #[error("more than {MOST_UNPAGED} artifacts: ask for pages, without limit=all")]
+    TooMany,
+    /// What is stored of the artifact cannot be understood.
+    #[error("what is stored of this artifact cannot be read")]
+    Unreadable(#[source] Unreadable),
+    /// The store does not answer; whether a change was made is not known.
+    #[error(transparent)]
+    Store(StoreError),
+    /// The system has no random bytes.
+    #[error("the system has no random bytes")]
+    Random(#[source] getrandom::Error),
+}
+
+impl Registry {
+    /// The registry of what is in a store. It takes any artifact as it is told of, and asks nobody about it.
+    pub fn new(objects: Objects) -> Self {
+        Self::asking(objects, Arc::default())
+    }
+
+    /// The registry of what is in a store, where artifacts are taken in like this.
+    pub fn asking(objects: Objects, ingest: Arc<Ingest>) -> Self {
+        Self {
+            objects,
+            catalogue: Catalogue::default(),
+            ingest,
+        }
+    }
+
+    /// Where it is kept.
+    pub fn objects(&self) -> &Objects {
+        &self.objects
+    }
+
+    /// The artifact.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], also for an artifact of another kind.
+    pub async fn read(&self, kind: Kind, id: &Id) -> Result<(Record, Etag), Error> {
+        let (record, etag) = self.find(id).await?;
+        if record.kind == kind {
+            Ok((record, etag))
+        } else {
+            Err(Error::NotFound)
+        }
+    }
+
+    /// The artifact, whatever its kind.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`].
+    pub async fn find(&self, id: &Id) -> Result<(Record, Etag), Error> {
+        let found = self.objects.get(&key::record(id)).await?;
+        let (bytes, etag) = found.ok_or(Error::NotFound)?;
+        match Stored::parse(id, &bytes).map_err(Error::Unreadable)? {
+            Stored::Artifact(record) => Ok((*record, etag)),
+            Stored::Withdrawn { .. } => Err(Error::NotFound),
+        }
+    }
+
+    /// The tag of an object, if it is the one that we tried to write: the answer to an earlier try was lost.
+    async fn is_ours(&self, key: &str, bytes: &[u8]) -> Result<Option<Etag>, Error> {
+        let found = self.objects.get(key).await?;
+        Ok(found.and_then(|(found, etag)| (found == bytes).then_some(etag)))
+    }
+
+    async fn claim_of(&self, record: &Record) -> Result<Option<Held>, StoreError> {
+        // Other writers may have put what we would not have taken; that has no claim.
+        match record.url.parse::<Source>() {
+            Ok(source) => claim::of(&self.objects, record.kind, &source, &record.id).await,
+            Err(_invalid) => Ok(None),
+        }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<ClaimError> for Error {
+    fn from(error: ClaimError) -> Self {
+        match error {
+            ClaimError::Taken(id) => Self::Exists(id),
+            ClaimError::Store(error) => Self::Store(error),
+            ClaimError::Random(error) => Self::Random(error),
+        }
+    }
+}
