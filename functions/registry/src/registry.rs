@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use time::OffsetDateTime;
 
 use crate::artifact::{Id, Kind, Name};
+use crate::audit::{Action, Actor, AuditError, Entry as AuditEntry, Subject, Trail};
 use crate::catalogue::{Catalogue, Description, Entry, PARALLEL};
 use crate::claim::{self, ClaimError, Held};
 use crate::cursor::Cursor;
@@ -25,6 +27,7 @@ const TRIES: usize = 16;
 pub struct Registry {
     objects: Objects,
     catalogue: Catalogue,
+    trail: Trail,
 }
 
 /// An artifact to be registered.
@@ -37,7 +40,7 @@ pub struct Draft {
     /// Where it comes from.
     pub source: Source,
     /// Who registers it.
-    pub user: String,
+    pub user: Actor,
 }
 
 /// A new source for an artifact.
@@ -48,7 +51,7 @@ pub struct Change {
     /// Where it comes from now.
     pub source: Source,
     /// Who says so.
-    pub user: String,
+    pub user: Actor,
     /// Only if the artifact is still this one.
     pub etag: Option<Etag>,
 }
@@ -120,23 +123,52 @@ pub enum Error {
     /// The store does not answer; whether a change was made is not known.
     #[error(transparent)]
     Store(StoreError),
+    /// The audit trail does not answer. What is not in it is not done.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The system has no random bytes.
     #[error("the system has no random bytes")]
     Random(#[source] getrandom::Error),
 }
 
 impl Registry {
-    /// The registry of what is in a store.
-    pub fn new(objects: Objects) -> Self {
+    /// The registry of what is in a store, and the trail of what is done to it.
+    pub fn new(objects: Objects, trail: Trail) -> Self {
         Self {
             objects,
             catalogue: Catalogue::default(),
+            trail,
         }
     }
 
     /// Where it is kept.
     pub fn objects(&self) -> &Objects {
         &self.objects
+    }
+
+    /// What was done to artifacts.
+    pub fn trail(&self) -> &Trail {
+        &self.trail
+    }
+
+    /// Writes down that `user` does something to an artifact. When this returns, it is there for good: call it before
+    /// the answer is given, and on a registry that is there to be written to.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Audit`].
+    pub async fn audit(&self, user: &Actor, record: &Record, action: Action) -> Result<(), Error> {
+        let entry = AuditEntry {
+            user: user.clone(),
+            date: OffsetDateTime::now_utc(),
+            artifact: Subject {
+                name: record.name.clone(),
+                id: record.id.clone(),
+                kind: record.kind,
+            },
+            action,
+        };
+        Ok(self.trail.record(entry).await?)
     }
 
     /// Registers an artifact under a new id.
@@ -153,9 +185,13 @@ impl Registry {
             let id = Id::random().map_err(Error::Random)?;
             let held = claim::take(&self.objects, draft.kind, &draft.source, &id).await?;
             let key = key::record(&id);
-            let user = draft.user.clone();
+            let user = draft.user.name.clone();
             let record = Record::new(id, name.clone(), draft.kind, &draft.source, user);
             let bytes = record.to_bytes();
+            if let Err(error) = self.audit(&draft.user, &record, Action::Create).await {
+                claim::release(&self.objects, held).await;
+                return Err(error);
+            }
             match self.objects.create(&key, bytes.clone()).await {
                 Ok(etag) => return Ok((record, etag)),
                 Err(StoreError::Exists) => {
@@ -227,6 +263,7 @@ impl Registry {
         change: &Change,
         held: &mut Option<Held>,
     ) -> Result<(Record, Etag), Error> {
+        let mut is_noted = false;
         for _ in 0..TRIES {
             let (record, etag) = self.read(kind, id).await?;
             if change.etag.as_ref().is_some_and(|seen| *seen != etag) {
@@ -238,12 +275,16 @@ impl Registry {
             let mut next = record.clone();
             next.revision += 1;
             next.updated_at = Some(record::now());
-            next.updated_by = Some(change.user.clone());
+            next.updated_by = Some(change.user.name.clone());
             let mut old = None;
             if record.url != change.source.as_str() {
                 old = self.claim_of(&record).await?;
                 *held = Some(claim::take(&self.objects, kind, &change.source, id).await?);
                 next.set_source(&change.source);
+            }
+            if !is_noted {
+                self.audit(&change.user, &record, Action::Update).await?;
+                is_noted = true;
             }
             let (key, bytes) = (key::record(id), next.to_bytes());
             let written = match self.objects.replace(&key, bytes.clone(), &etag).await {
@@ -270,9 +311,14 @@ impl Registry {
     /// # Errors
     ///
     /// [`Error::NotFound`].
-    pub async fn delete(&self, kind: Kind, id: &Id) -> Result<Record, Error> {
+    pub async fn delete(&self, kind: Kind, id: &Id, user: &Actor) -> Result<Record, Error> {
+        let mut is_noted = false;
         for _ in 0..TRIES {
             let (record, etag) = self.read(kind, id).await?;
+            if !is_noted {
+                self.audit(user, &record, Action::Delete).await?;
+                is_noted = true;
+            }
             let held = self.claim_of(&record).await?;
             match self.objects.delete_if(&key::record(id), &etag).await {
                 Ok(()) => {

@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use time::{Duration, OffsetDateTime};
 
+use crate::audit::Actor;
 use crate::store::{Objects, StoreError};
 use calls::Calls;
 use memory::Memory;
@@ -129,6 +130,14 @@ impl Caller {
     /// Whether the user may do everything.
     pub fn is_admin(&self) -> bool {
         self.permissions.include(Permission::Admin)
+    }
+
+    /// As the audit trail has it.
+    pub fn actor(&self) -> Actor {
+        Actor {
+            name: self.name.to_string(),
+            is_admin: self.is_admin(),
+        }
     }
 
     /// Users are their own business, and an admin's.

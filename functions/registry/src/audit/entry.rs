@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use super::Problem;
 use crate::access::token::Keys;
-use crate::artifact::{Id, Kind, Name};
+use crate::artifact::{Id, Kind};
 
 /// Somebody did something to an artifact. The fields are those of the contract's `ArtifactAuditEntry`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,8 +35,8 @@ pub struct Actor {
 /// What it was done to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subject {
-    /// The artifact's name.
-    pub name: Name,
+    /// The artifact's name, whatever it was.
+    pub name: String,
     /// The artifact.
     pub id: Id,
     /// Its kind.

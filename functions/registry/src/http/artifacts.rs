@@ -6,7 +6,8 @@ use shared::problem::Problem;
 
 use super::answer::{Reading, Writing};
 use super::body::{Artifact, Body, SentArtifact, SentData};
-use super::gate::Caller;
+use crate::access::Caller;
+use crate::access::user::Permission;
 use crate::artifact::{Id, Kind};
 use crate::record::Record;
 use crate::registry::{Change, Draft};
@@ -19,13 +20,13 @@ pub(super) async fn create(
     Writing(registry): Writing,
     Body(data): Body<SentData>,
 ) -> Result<Response, Problem> {
-    caller.may_upload()?;
+    caller.must(Permission::Upload)?;
     let kind: Kind = kind.parse()?;
     let draft = Draft {
         kind,
         name: data.name.map(|name| name.parse()).transpose()?,
         source: data.url.parse()?,
-        user: caller.name,
+        user: caller.actor(),
     };
     let (record, etag) = registry.create(draft).await?;
     let location = format!("/artifacts/{kind}/{}", record.id);
@@ -43,7 +44,7 @@ pub(super) async fn read(
     headers: HeaderMap,
     Reading(registry): Reading,
 ) -> Result<Response, Problem> {
-    caller.may_download()?;
+    caller.must(Permission::Download)?;
     let (record, etag) = registry.read(kind.parse()?, &id.parse()?).await?;
     Ok(unless_known(&headers, record, &etag))
 }
@@ -55,7 +56,7 @@ pub(super) async fn find(
     headers: HeaderMap,
     Reading(registry): Reading,
 ) -> Result<Response, Problem> {
-    caller.may_download()?;
+    caller.must(Permission::Download)?;
     let (record, etag) = registry.find(&id.parse()?).await?;
     Ok(unless_known(&headers, record, &etag))
 }
@@ -68,7 +69,7 @@ pub(super) async fn update(
     Writing(registry): Writing,
     Body(sent): Body<SentArtifact>,
 ) -> Result<Response, Problem> {
-    caller.may_upload()?;
+    caller.must(Permission::Upload)?;
     let (kind, id): (Kind, Id) = (kind.parse()?, id.parse()?);
     if sent.metadata.id != id.as_str() || sent.metadata.kind.is_some_and(|sent| sent != kind) {
         let detail = "the id and the type of the body must be those of the path";
@@ -77,7 +78,7 @@ pub(super) async fn update(
     let change = Change {
         name: sent.metadata.name,
         source: sent.data.url.parse()?,
-        user: caller.name,
+        user: caller.actor(),
         etag: condition(&headers),
     };
     let (record, etag) = registry.update(kind, &id, &change).await?;
@@ -90,8 +91,10 @@ pub(super) async fn remove(
     Extension(caller): Extension<Caller>,
     Writing(registry): Writing,
 ) -> Result<StatusCode, Problem> {
-    caller.may_upload()?;
-    registry.delete(kind.parse()?, &id.parse()?).await?;
+    caller.must(Permission::Upload)?;
+    registry
+        .delete(kind.parse()?, &id.parse()?, &caller.actor())
+        .await?;
     Ok(StatusCode::OK)
 }
 
@@ -100,7 +103,7 @@ pub(super) async fn reset(
     Extension(caller): Extension<Caller>,
     Writing(registry): Writing,
 ) -> Result<StatusCode, Problem> {
-    if !caller.permissions.admin {
+    if !caller.is_admin() {
         // Here alone, the contract has 401 for a user who may not.
         let detail = "only an admin may reset the registry";
         return Err(Problem::new(StatusCode::UNAUTHORIZED, detail));

@@ -1,9 +1,11 @@
 //! Which status each failure has.
 
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use shared::problem::Problem;
 
+use crate::access::AccessError;
 use crate::artifact::InvalidArtifact;
+use crate::audit::AuditError;
 use crate::cursor::InvalidCursor;
 use crate::registry::Error;
 use crate::source::InvalidSource;
@@ -28,6 +30,40 @@ impl From<Error> for Problem {
             Error::Busy => Self::unavailable(&error, detail, SOON),
             Error::Store(_) => Self::unavailable(&error, detail, LATER),
             Error::Unreadable(_) | Error::Random(_) => Self::internal(&error),
+            Error::Audit(error) => error.into(),
+        }
+    }
+}
+
+impl From<&AuditError> for Problem {
+    fn from(error: &AuditError) -> Self {
+        match error {
+            AuditError::Unavailable(_) => Self::unavailable(error, error.to_string(), LATER),
+            AuditError::Busy => Self::unavailable(error, error.to_string(), SOON),
+            AuditError::Unwritable(_) | AuditError::Broken { .. } => Self::internal(error),
+        }
+    }
+}
+
+impl From<AccessError> for Problem {
+    fn from(error: AccessError) -> Self {
+        let detail = error.to_string();
+        match &error {
+            // Only a login is answered by 401.
+            AccessError::Unauthenticated | AccessError::Forbidden => {
+                Self::new(StatusCode::FORBIDDEN, detail)
+            }
+            AccessError::Exists => Self::new(StatusCode::CONFLICT, detail),
+            AccessError::NotFound => Self::new(StatusCode::NOT_FOUND, detail),
+            AccessError::Throttled { retry_after } => {
+                let seconds = HeaderValue::from(retry_after.whole_seconds() + 1);
+                Self::new(StatusCode::TOO_MANY_REQUESTS, detail)
+                    .header(header::RETRY_AFTER, seconds)
+            }
+            AccessError::Unavailable(_) => Self::unavailable(&error, detail, LATER),
+            AccessError::Unreadable { .. }
+            | AccessError::NoHash(_)
+            | AccessError::NoRandomness(_) => Self::internal(&error),
         }
     }
 }
