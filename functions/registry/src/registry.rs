@@ -1,8 +1,15 @@
 //! What the registry does, whoever asks: no HTTP here, and no question of who may.
+//!
+//! **What is done is written down first.** The entry is in the audit trail before the artifact becomes visible, changes or
+//! goes, and before what was asked for is answered. A process that dies in between leaves an entry of something that did not
+//! happen, as the artifact shows; in the other order it would leave a change that nobody has made. For the same
+//! reason an entry stays when what it tells of fails after all, because the store does, or because somebody else was faster.
+//! What is refused before that, such as a URL that is registered already, is in no entry.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use futures_util::future::try_join_all;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use time::OffsetDateTime;
 
@@ -158,17 +165,44 @@ impl Registry {
     ///
     /// [`Error::Audit`].
     pub async fn audit(&self, user: &Actor, record: &Record, action: Action) -> Result<(), Error> {
+        self.note(user, record.into(), action).await
+    }
+
+    async fn note(&self, user: &Actor, artifact: Subject, action: Action) -> Result<(), Error> {
         let entry = AuditEntry {
             user: user.clone(),
             date: OffsetDateTime::now_utc(),
-            artifact: Subject {
-                name: record.name.clone(),
-                id: record.id.clone(),
-                kind: record.kind,
-            },
+            artifact,
             action,
         };
         Ok(self.trail.record(entry).await?)
+    }
+
+    /// What was done to an artifact, as [`Trail::entries`] has it; that somebody has asked is written down as well. Of an
+    /// artifact that is gone, an admin may know.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::Audit`].
+    pub async fn history(
+        &self,
+        kind: Kind,
+        id: &Id,
+        user: &Actor,
+        after: u64,
+        enough: usize,
+    ) -> Result<(Vec<AuditEntry>, Option<u64>), Error> {
+        let artifact = match self.read(kind, id).await {
+            Ok((record, _)) => Some(Subject::from(&record)),
+            Err(Error::NotFound) if user.is_admin => None,
+            Err(error) => return Err(error),
+        };
+        let (entries, next) = self.trail.entries(id, after, enough).await?;
+        let last = || entries.last().map(|entry| entry.artifact.clone());
+        let artifact = artifact.or_else(last).filter(|known| known.kind == kind);
+        let artifact = artifact.ok_or(Error::NotFound)?;
+        self.note(user, artifact, Action::Audit).await?;
+        Ok((entries, next))
     }
 
     /// Registers an artifact under a new id.
@@ -408,12 +442,31 @@ impl Registry {
         some(decided.into_iter().flatten().collect())
     }
 
-    /// Removes all artifacts and claims. Whoever registers one at the same moment may find it gone, or kept.
+    /// Removes all artifacts and claims, but not the trail: each deletion is in it. Whoever registers one at the same
+    /// moment may find it gone, or kept.
     ///
     /// # Errors
     ///
-    /// [`Error::Store`]: some may be left. Doing it again removes them.
-    pub async fn reset(&self) -> Result<(), Error> {
+    /// [`Error::Store`], [`Error::Audit`]: some may be left. Doing it again removes them.
+    pub async fn reset(&self, user: &Actor) -> Result<(), Error> {
+        let mut after = None;
+        loop {
+            let (entries, next) = self.catalogue.page(&self.objects, after.as_deref()).await?;
+            // At once, for then they share blocks of the trail.
+            let noted = entries.iter().map(|entry| {
+                let artifact = Subject {
+                    name: entry.name.clone(),
+                    id: entry.id.clone(),
+                    kind: entry.kind,
+                };
+                self.note(user, artifact, Action::Delete)
+            });
+            try_join_all(noted).await?;
+            after = next;
+            if after.is_none() {
+                break;
+            }
+        }
         self.delete_all(key::ARTIFACTS).await?;
         self.delete_all(key::CLAIMS).await
     }

@@ -404,13 +404,17 @@ async fn a_reset_leaves_nothing_and_bars_nothing() {
             .create("users/admin.json", b"{}".to_vec())
             .await
             .unwrap();
-        registry.reset().await.unwrap();
+        registry.reset(&tester()).await.unwrap();
         assert!(everything(&registry).await.artifacts.is_empty());
         let left = objects.list("", None, 10).await.unwrap();
         let left: Vec<&str> = left.iter().map(|object| object.key.as_str()).collect();
         assert_eq!(
             left,
-            ["audit/00000000000000000001.json", "users/admin.json"]
+            [
+                "audit/00000000000000000001.json", // the registration
+                "audit/00000000000000000002.json", // the deletion
+                "users/admin.json",
+            ]
         );
         create(&registry, draft(Kind::Model, URL)).await;
     }

@@ -6,8 +6,8 @@ use shared::problem::Problem;
 
 use super::answer::{Reading, Writing};
 use super::body::{Artifact, Body, SentArtifact, SentData};
-use crate::access::Caller;
 use crate::access::user::Permission;
+use crate::access::{Access, Caller};
 use crate::artifact::{Id, Kind};
 use crate::record::Record;
 use crate::registry::{Change, Draft};
@@ -102,13 +102,16 @@ pub(super) async fn remove(
 pub(super) async fn reset(
     Extension(caller): Extension<Caller>,
     Writing(registry): Writing,
+    Writing(access): Writing<Access>,
 ) -> Result<StatusCode, Problem> {
     if !caller.is_admin() {
         // Here alone, the contract has 401 for a user who may not.
         let detail = "only an admin may reset the registry";
         return Err(Problem::new(StatusCode::UNAUTHORIZED, detail));
     }
-    registry.reset().await?;
+    registry.reset(&caller.actor()).await?;
+    // Last: whoever is gone afterwards could not try again.
+    access.reset(&caller).await?;
     Ok(StatusCode::OK)
 }
 

@@ -4,8 +4,10 @@ use axum::http::{HeaderValue, StatusCode, header};
 use shared::problem::Problem;
 
 use crate::access::AccessError;
+use crate::access::password::InvalidPassword;
+use crate::access::user::InvalidUserName;
 use crate::artifact::InvalidArtifact;
-use crate::audit::AuditError;
+use crate::audit::{AuditError, InvalidHead, VerifyError};
 use crate::cursor::InvalidCursor;
 use crate::registry::Error;
 use crate::source::InvalidSource;
@@ -50,7 +52,11 @@ impl From<AccessError> for Problem {
         let detail = error.to_string();
         match &error {
             // Only a login is answered by 401.
-            AccessError::Unauthenticated | AccessError::Forbidden => {
+            AccessError::Unauthenticated => {
+                let detail = "a valid token in the header X-Authorization is required";
+                Self::new(StatusCode::FORBIDDEN, detail)
+            }
+            AccessError::Forbidden(_) | AccessError::Configured => {
                 Self::new(StatusCode::FORBIDDEN, detail)
             }
             AccessError::Exists => Self::new(StatusCode::CONFLICT, detail),
@@ -64,6 +70,43 @@ impl From<AccessError> for Problem {
             AccessError::Unreadable { .. }
             | AccessError::NoHash(_)
             | AccessError::NoRandomness(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<InvalidHead> for Problem {
+    fn from(error: InvalidHead) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error.to_string())
+    }
+}
+
+impl From<InvalidUserName> for Problem {
+    fn from(error: InvalidUserName) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error.to_string())
+    }
+}
+
+impl From<InvalidPassword> for Problem {
+    fn from(error: InvalidPassword) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error.to_string())
+    }
+}
+
+impl From<VerifyError> for Problem {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Unreadable(error) => (&error).into(),
+            // The request is good, what it asks about is not.
+            VerifyError::Broken { sequence, problem } => {
+                tracing::error!(sequence, %problem, "the audit trail is broken");
+                Self::new(StatusCode::CONFLICT, error.to_string())
+                    .extension("sequence", sequence)
+                    .extension("problem", problem.to_string())
+            }
+            VerifyError::Anchor => {
+                tracing::error!("the anchor of the audit trail was changed");
+                Self::new(StatusCode::CONFLICT, error.to_string())
+            }
         }
     }
 }

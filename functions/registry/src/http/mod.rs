@@ -1,17 +1,19 @@
 //! The registry as a client of HTTP sees it: the contract's operations, and the other names they are known by.
 //!
-//! In reading order: the routes are here; `gate` says who asks, `answer` from which store, `artifacts` and `search` do
-//! what is asked, `body` reads what comes, `health` tells how it goes; `error` is the table of statuses.
+//! In reading order: the routes are here; `gate` says who asks, `answer` from which store, `artifacts`, `search`, `users`
+//! and `audit` do what is asked, `body` reads what comes, `health` tells how it goes; `error` is the table of statuses.
 
 mod activity;
 mod answer;
 mod artifacts;
+mod audit;
 mod body;
 mod cross_origin;
 mod error;
 mod gate;
 mod health;
 mod search;
+mod users;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,7 +22,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use shared::problem::{self, Problem};
 
 use crate::storage::Storage;
@@ -53,18 +55,29 @@ pub fn router(storage: Storage) -> Router {
         .route("/artifact/{artifact_type}", post(artifacts::create))
         .route("/artifact/byName/{*name}", get(search::by_name))
         .route("/artifact/byRegEx", post(search::by_regex))
+        .route("/artifact/{artifact_type}/{id}/audit", get(audit::history))
+        .route("/audit/verify", get(audit::verify))
         .route("/reset", delete(artifacts::reset))
+        .route("/users", get(users::list).post(users::register))
+        .route("/users/{name}", get(users::find).delete(users::remove))
+        .route("/users/{name}/password", put(users::set_password))
+        .route("/users/{name}/permissions", put(users::set_permissions))
+        .route("/verify-token", get(users::verify_token))
         // Other names that clients use.
         .route("/artifact/{artifact_type}/{id}", get(artifacts::read))
         .route("/package/{id}", get(artifacts::find))
         .route("/artifact/byRegex", post(search::by_regex))
         .route("/artifacts/byRegEx", post(search::by_regex))
         .route("/artifacts/byName/{*name}", get(search::by_name))
+        .route("/register", post(users::register))
+        .route("/user/{name}", delete(users::remove))
+        .route("/user/{name}/permissions", put(users::set_permissions))
         .route_layer(from_fn_with_state(Arc::clone(&app), gate::check));
     let for_everyone = Router::new()
         .route("/health", get(health::summary))
         .route("/health/components", get(health::components))
-        .route("/tracks", get(health::tracks));
+        .route("/tracks", get(health::tracks))
+        .route("/authenticate", put(users::authenticate));
     for_callers
         .merge(for_everyone)
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such operation"))
