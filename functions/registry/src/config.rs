@@ -7,6 +7,7 @@ use shared::config::{Env, FromEnv};
 use shared::s3;
 use shared::telemetry::LogLevel;
 
+use crate::access;
 use crate::ingest;
 use crate::storage::Chain;
 
@@ -17,6 +18,8 @@ pub struct Config {
     pub storage: Chain,
     /// Who is asked about artifacts, and how good a model must be.
     pub ingest: ingest::Settings,
+    /// Who there is at first, and what tokens are signed with.
+    pub access: access::settings::Settings,
     /// `LOG_LEVEL`, where the deployment names none.
     pub log_level: Option<LogLevel>,
 }
@@ -41,11 +44,13 @@ impl FromEnv for Config {
         );
         let allow_volatile = env.or("ALLOW_VOLATILE_WRITES", Flag(false));
         let ingest = ingest::Settings::from_env(env);
+        let access = access::settings::Settings::from_env(env, is_production);
         let log_level = env.optional("LOG_LEVEL");
         asks_for_s3?;
         Some(Self {
             ingest: ingest?,
             log_level: log_level?,
+            access: access?,
             storage: Chain {
                 bucket: bucket?,
                 s3: s3?,
@@ -99,8 +104,15 @@ impl FromStr for SqliteUrl {
 mod tests {
     use super::*;
 
+    /// What access needs in production, which is tested there.
+    const ACCESS: [(&str, &str); 2] = [
+        ("ADMIN_PASSWORD", "admin password"),
+        ("JWT_SECRET_KEY", "0123456789abcdef0123456789abcdef"),
+    ];
+
     fn read(variables: &[(&str, &str)]) -> Result<Chain, String> {
-        let config = Config::read(Env::new(variables.iter().copied()));
+        let variables = variables.iter().copied().chain(ACCESS);
+        let config = Config::read(Env::new(variables));
         config
             .map(|config| config.storage)
             .map_err(|error| error.to_string())

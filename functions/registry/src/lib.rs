@@ -7,13 +7,13 @@
 //! - [`record`]: what is stored of an artifact, under which `key`; `claim`: which artifact has a URL
 //! - [`registry`]: what can be done with artifacts; `catalogue`: all of them, for queries; [`cursor`]: where a page
 //!   ended; [`pattern`]: what is searched for
-//! - [`storage`]: which store it is, and what is done when it is gone
+//! - [`access`]: who may do what, and [`audit`]: what was done
+//! - [`backend`]: all that on one store, and [`storage`]: which store it is, and what is done when it is gone
 //! - [`http`]: all that for clients of HTTP
 //! - [`config`]: what the function is told by its environment
 //!
 //! What follows is not part of the API yet:
 //!
-//! - [`access`]: who may do what, and [`audit`]: what was done
 //! - [`upstream`]: what those places are asked, and [`evidence`]: what they answered
 //! - [`rating`]: how good a model is by that, and why
 //! - [`license`]: what licences ask for, and which go together
@@ -26,6 +26,7 @@ mod key;
 pub mod access;
 pub mod artifact;
 pub mod audit;
+pub mod backend;
 pub mod catalogue;
 pub mod config;
 pub mod cost;

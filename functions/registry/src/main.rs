@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use registry::Config;
-use registry::http::{Gate, router};
+use registry::http::router;
 use registry::ingest::Ingest;
 use registry::storage::Storage;
 use shared::{config, telemetry};
@@ -15,12 +15,12 @@ const PREPARATION: Duration = Duration::from_secs(7);
 async fn main() -> Result<(), lambda_http::Error> {
     let config: Config = config::load()?;
     telemetry::init_at(config.log_level);
-    let storage = Storage::new(config.storage).asking(Ingest::new(&config.ingest));
+    let ingest = Ingest::new(&config.ingest);
+    let storage = Storage::new(config.storage, config.access).asking(ingest);
     // Connecting belongs to the initialization, where Lambda gives more CPU. Failing here must not stop the function:
     // it is tried again by the first request, and the log has the reason.
-    if !matches!(timeout(PREPARATION, storage.registry()).await, Ok(Ok(_))) {
+    if !matches!(timeout(PREPARATION, storage.backend()).await, Ok(Ok(_))) {
         tracing::warn!("starting without a store");
     }
-    // Nobody is let in until there are users.
-    lambda_http::run(router(storage, Gate::closed())).await
+    lambda_http::run(router(storage)).await
 }

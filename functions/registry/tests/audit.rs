@@ -26,13 +26,13 @@ use time::macros::datetime;
 async fn entries_are_found_by_artifact_in_the_order_they_were_written() {
     let trail = trail(&memory());
     assert_eq!(trail.verify(None).await.unwrap().head.sequence, 0);
-    assert_eq!(trail.entries(&"1".parse().unwrap()).await.unwrap(), []);
+    assert_eq!(of(&trail, "1").await, []);
     // More than the anchor's step, so that some are in the index and some are not.
     for number in 0..3 * ANCHOR_EVERY + 5 {
         let id = if number % 3 == 0 { "1" } else { "12" };
         trail.record(entry(id, number)).await.unwrap();
     }
-    let own = trail.entries(&"1".parse().unwrap()).await.unwrap();
+    let own = of(&trail, "1").await;
     let expected: Vec<_> = (0..3 * ANCHOR_EVERY + 5)
         .filter(|number| number % 3 == 0)
         .map(|number| entry("1", number))
@@ -64,10 +64,7 @@ async fn a_new_process_goes_on_where_the_last_one_stopped() {
     }
     let verified = trail(&objects).verify(None).await.unwrap();
     assert_eq!((verified.head.sequence, verified.entries), (40, 40));
-    let entries = trail(&objects)
-        .entries(&"1".parse().unwrap())
-        .await
-        .unwrap();
+    let entries = of(&trail(&objects), "1").await;
     assert_eq!(
         users(&entries),
         (0..40).map(|n| n.to_string()).collect::<Vec<_>>()
@@ -84,10 +81,7 @@ async fn the_same_thing_done_twice_at_the_same_time_is_there_twice() {
             written.unwrap();
         }
     }
-    let entries = trail(&objects)
-        .entries(&"1".parse().unwrap())
-        .await
-        .unwrap();
+    let entries = of(&trail(&objects), "1").await;
     assert_eq!(entries, vec![entry("1", 7); 40]);
 }
 
@@ -113,10 +107,7 @@ async fn many_writers_at_once_share_blocks_and_lose_nothing() {
     assert!(verified.head.sequence < 200, "entries share blocks");
     let mut found = BTreeSet::new();
     for id in 0..5 {
-        let entries = trail(&objects)
-            .entries(&id.to_string().parse().unwrap())
-            .await;
-        found.extend(users(&entries.unwrap()));
+        found.extend(users(&of(&trail(&objects), &id.to_string()).await));
     }
     assert_eq!(found.len(), 200);
 }
@@ -153,12 +144,7 @@ async fn what_was_acknowledged_is_there_once_though_writers_are_interrupted() {
     }
     assert!(acknowledged.len() >= 160);
     trail(&objects).verify(None).await.unwrap();
-    let found = users(
-        &trail(&objects)
-            .entries(&"1".parse().unwrap())
-            .await
-            .unwrap(),
-    );
+    let found = users(&of(&trail(&objects), "1").await);
     let once: BTreeSet<_> = found.iter().cloned().collect();
     assert_eq!(found.len(), once.len(), "nothing is there twice");
     assert!(once.is_superset(&acknowledged));
@@ -193,7 +179,7 @@ async fn who_waits_for_a_writer_that_is_interrupted_is_written_once() {
         if !waiting.is_terminated() {
             waiting.await.unwrap();
         }
-        let found = users(&trail.entries(&id.parse().unwrap()).await.unwrap());
+        let found = users(&of(&trail, &id).await);
         assert_eq!(
             found.iter().filter(|user| *user == "2").count(),
             1,
@@ -259,6 +245,46 @@ async fn a_lost_or_older_anchor_is_told_by_the_blocks_that_knew_it() {
     assert!(matches!(trail.verify(None).await, Err(VerifyError::Anchor)));
     objects.delete("audit/head.json").await.unwrap();
     assert!(trail.verify(None).await.is_err());
+}
+
+#[tokio::test]
+async fn a_long_trail_is_verified_piece_by_piece_and_each_is_tied_to_the_last() {
+    let objects = memory();
+    for number in 0..150 {
+        // The first ones are sealed by a key that is not ours any more; those after them vouch for them.
+        let signing = if number < 70 { 8 } else { 7 };
+        let trail = Trail::new(objects.clone(), keys(signing, &[]));
+        trail.record(entry("1", number)).await.unwrap();
+    }
+    let trail = trail(&objects);
+    let whole = trail.verify(None).await.unwrap();
+    let (mut pieces, mut entries, mut from) = (0, 0, None);
+    let head = loop {
+        let piece = trail.verify_some(from.as_ref(), None, 40).await.unwrap();
+        (pieces, entries) = (pieces + 1, entries + piece.entries);
+        if piece.is_complete {
+            break piece.head;
+        }
+        from = Some(piece.head);
+    };
+    assert_eq!((&head, entries), (&whole.head, 150));
+    assert!(pieces > 3);
+    let from = from.unwrap();
+    let text = from.to_string();
+    assert_eq!(text.parse(), Ok(from.clone()));
+    let other: Head = format!("{}:{}", from.sequence, "0".repeat(64))
+        .parse()
+        .unwrap();
+    let answer = trail.verify_some(Some(&other), None, 40).await;
+    assert_broken(&answer, from.sequence, Problem::Changed);
+    for sequence in from.sequence..=head.sequence {
+        objects.delete(&block(sequence)).await.unwrap();
+    }
+    let answer = trail.verify_some(Some(&from), None, 40).await;
+    assert_broken(&answer, from.sequence, Problem::Missing);
+    for text in ["", "1", "1:", "x:00", "-1:00", &text.to_uppercase()] {
+        assert!(text.parse::<Head>().is_err(), "{text}");
+    }
 }
 
 #[tokio::test]
@@ -361,7 +387,7 @@ async fn write_in_turns(objects: &Objects, turns: &[(usize, u64)]) -> Verified {
     }
     let verified = trail(objects).verify(None).await.unwrap();
     assert_eq!(verified.entries, number);
-    let found = users(&trail(objects).entries(&"1".parse().unwrap()).await.unwrap());
+    let found = users(&of(&trail(objects), "1").await);
     assert_eq!(
         found,
         (0..number)
@@ -414,6 +440,24 @@ fn assert_broken(answer: &Result<Verified, VerifyError>, place: u64, expected: P
         matches!(answer, Err(VerifyError::Broken { sequence, problem }) if (*sequence, *problem) == (place, expected)),
         "{answer:?}"
     );
+}
+
+/// All entries of an artifact, in pages of as few as can be.
+async fn of(trail: &Trail, id: &str) -> Vec<Entry> {
+    let id = id.parse().unwrap();
+    let (whole, next) = trail.entries(&id, 0, usize::MAX).await.unwrap();
+    assert_eq!(next, None);
+    let (mut entries, mut after) = (Vec::new(), 0);
+    loop {
+        let (page, next) = trail.entries(&id, after, 1).await.unwrap();
+        entries.extend(page);
+        match next {
+            Some(next) => after = next,
+            None => break,
+        }
+    }
+    assert_eq!(entries, whole);
+    whole
 }
 
 fn users(entries: &[Entry]) -> Vec<String> {

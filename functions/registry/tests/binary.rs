@@ -81,6 +81,11 @@ async fn run(variables: &[(&str, &str)]) -> Function {
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", "secret"),
         ("AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH", "true"),
+        ("ADMIN_PASSWORD", "admin password"),
+        (
+            "JWT_SECRET_KEY",
+            "a key of a test, of many more than 32 bytes",
+        ),
     ];
     all.extend(variables);
     RuntimeApi::start().await.run(BINARY, &all)

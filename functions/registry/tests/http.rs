@@ -14,16 +14,27 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response};
 use embedded_s3::{Fault, Target};
 use lambda_http::tower::ServiceExt as _;
-use registry::http::{Caller, Denied, Gate, Permissions, router};
+use registry::access::password::Password;
+use registry::access::settings::Settings as AccessSettings;
+use registry::access::user::{Permission, Permissions};
+use registry::access::{Access, Clock, NewUser};
+use registry::http::router;
 use registry::registry::Registry;
 use registry::storage::{Chain, Storage};
+use registry::store::{MemoryObjects, Objects};
 use serde_json::{Value, json};
+use shared::config::Env;
 use shared::s3::{S3, Settings};
 
-/// A client of an API whose stores are in memory.
+const ADMIN: &str = "ece30861defaultadminuser";
+const PASSWORD: &str = "correcthorsebatterystaple123(!__+@**(A'\"`;DROP TABLE artifacts;";
+
+/// A client of an API whose stores are in memory, with the tokens of an admin and of somebody who may only search.
 struct Client {
     router: Router,
     registry: Arc<Registry>,
+    admin: String,
+    searcher: String,
 }
 
 #[tokio::test]
@@ -224,7 +235,7 @@ async fn odd_names_arrive_through_every_gateway() {
             env!("CARGO_MANIFEST_DIR")
         );
         let text = std::fs::read_to_string(file).unwrap();
-        let text = text.replace("bearer sample", "admin");
+        let text = text.replace("bearer sample", &client.admin);
         let request = lambda_http::request::from_str(&text).unwrap();
         let answer = client.answer(request.map(|_| Body::empty())).await;
         assert_eq!(answer.status(), 200, "{event}");
@@ -334,7 +345,7 @@ async fn bad_input_is_the_clients_mistake_and_told_as_a_problem() {
         ("GET", "/health/components?windowMinutes=x", "", 400),
     ] {
         let answer = client
-            .answer(request(method, path, Some("admin"), body))
+            .answer(request(method, path, Some(&client.admin), body))
             .await;
         let what = format!("{method} {path} {}", body.get(..60).unwrap_or(body));
         assert_eq!(answer.status(), status, "{what}");
@@ -352,7 +363,7 @@ async fn bad_input_is_the_clients_mistake_and_told_as_a_problem() {
         assert_eq!(problem["status"], status, "{what}");
         assert!(problem["title"].is_string(), "{what}");
     }
-    let broken = Request::post("/artifact/model").header("x-authorization", "admin");
+    let broken = Request::post("/artifact/model").header("x-authorization", &client.admin);
     let broken = broken
         .body(Body::from(&b"{\"url\": \"\xff\"}"[..]))
         .unwrap();
@@ -380,26 +391,38 @@ async fn nobody_gets_in_without_a_token_or_does_more_than_is_allowed() {
         }
     }
     for (token, method, path, body, status) in [
-        ("searcher", "POST", "/artifacts", "[]", 200),
-        ("searcher", "GET", "/artifacts/model/3847247294", "", 403),
-        ("searcher", "DELETE", "/artifacts/model/3847247294", "", 403),
+        (&client.searcher, "POST", "/artifacts", "[]", 200),
         (
-            "searcher",
+            &client.searcher,
+            "GET",
+            "/artifacts/model/3847247294",
+            "",
+            403,
+        ),
+        (
+            &client.searcher,
+            "DELETE",
+            "/artifacts/model/3847247294",
+            "",
+            403,
+        ),
+        (
+            &client.searcher,
             "POST",
             "/artifact/model",
             r#"{"url": "https://a.example"}"#,
             403,
         ),
-        ("searcher", "DELETE", "/reset", "", 401),
-        ("admin", "DELETE", "/reset", "", 200),
-        ("admin", "GET", "/artifacts/model/3847247294", "", 404),
+        (&client.searcher, "DELETE", "/reset", "", 401),
+        (&client.admin, "DELETE", "/reset", "", 200),
+        (&client.admin, "GET", "/artifacts/model/3847247294", "", 404),
     ] {
         let answer = client
-            .answer(request(method, path, Some(token), body))
+            .answer(request(method, path, Some(token.as_str()), body))
             .await;
-        assert_eq!(answer.status(), status, "{token} {method} {path}");
+        assert_eq!(answer.status(), status, "{method} {path}");
     }
-    let standard = Request::post("/artifacts").header("Authorization", "admin");
+    let standard = Request::post("/artifacts").header("Authorization", &client.admin);
     let standard = standard.body(Body::from("[]")).unwrap();
     assert_eq!(client.answer(standard).await.status(), 200);
 }
@@ -431,12 +454,14 @@ async fn a_version_is_not_sent_again_and_changed_only_if_it_is_still_that_one() 
     let client = start().await;
     client.put("3847247294", "bert", "model").await;
     let path = "/artifacts/model/3847247294";
-    let first = client.answer(request("GET", path, Some("admin"), "")).await;
+    let first = client
+        .answer(request("GET", path, Some(&client.admin), ""))
+        .await;
     let etag = first.headers()["etag"].to_str().unwrap().to_owned();
     let with = |method: &str, name: &str, value: &str, body: &'static str| {
         let request = Request::builder().method(method).uri(path);
         let request = request
-            .header("x-authorization", "admin")
+            .header("x-authorization", &client.admin)
             .header(name, value);
         request.body(Body::from(body)).unwrap()
     };
@@ -480,18 +505,19 @@ async fn health_needs_no_token_and_tells_the_store() {
 
 #[tokio::test]
 async fn in_production_nothing_is_written_where_it_could_vanish() {
+    let admin = admin().await;
     let chain = Chain {
         bucket: Some("registry".to_owned()),
         s3: nowhere(),
         is_production: true,
         ..Chain::default()
     };
-    let client = router(Storage::new(chain.clone()), gate());
+    let client = router(Storage::new(chain.clone(), access()));
     let create = || {
         request(
             "POST",
             "/artifact/model",
-            Some("admin"),
+            Some(&admin),
             r#"{"url": "https://a.example"}"#,
         )
     };
@@ -511,7 +537,7 @@ async fn in_production_nothing_is_written_where_it_could_vanish() {
         allow_volatile: true,
         ..chain
     };
-    let client = router(Storage::new(chain), gate());
+    let client = router(Storage::new(chain, access()));
     let taken = client.clone().oneshot(create()).await.unwrap();
     assert_eq!(
         (
@@ -530,6 +556,7 @@ async fn in_production_nothing_is_written_where_it_could_vanish() {
 
 #[tokio::test]
 async fn elsewhere_a_file_takes_the_place_of_s3_and_memory_that_of_a_file() {
+    let admin = admin().await;
     let folder = tempfile::TempDir::new().unwrap();
     for (file, store) in [
         ("registry.db", "sqlite"),
@@ -541,9 +568,9 @@ async fn elsewhere_a_file_takes_the_place_of_s3_and_memory_that_of_a_file() {
             sqlite: Some(folder.path().join(file)),
             ..Chain::default()
         };
-        let client = router(Storage::new(chain), gate());
+        let client = router(Storage::new(chain, access()));
         let answer = client
-            .oneshot(request("POST", "/artifacts", Some("admin"), "[]"))
+            .oneshot(request("POST", "/artifacts", Some(&admin), "[]"))
             .await
             .unwrap();
         assert_eq!(answer.status(), 200);
@@ -553,19 +580,20 @@ async fn elsewhere_a_file_takes_the_place_of_s3_and_memory_that_of_a_file() {
 
 #[tokio::test]
 async fn while_s3_fails_answers_say_so_and_afterwards_all_is_there() {
+    let admin = admin().await;
     let (store, _folder) = support::embedded().await;
     let chain = Chain {
         bucket: Some("made-by-the-function".to_owned()),
         is_production: true,
         ..Chain::default()
     };
-    let storage = Storage::with_s3(chain, S3::with_client(store.client()));
-    let client = router(storage, gate());
+    let storage = Storage::with_s3(chain, access(), S3::with_client(store.client()));
+    let client = router(storage);
     let create = || {
         request(
             "POST",
             "/artifact/model",
-            Some("admin"),
+            Some(&admin),
             r#"{"url": "https://a.example"}"#,
         )
     };
@@ -588,7 +616,7 @@ async fn while_s3_fails_answers_say_so_and_afterwards_all_is_there() {
     for (method, path) in [("POST", "/artifacts"), ("GET", &*path)] {
         let answer = client
             .clone()
-            .oneshot(request(method, path, Some("admin"), "[]"))
+            .oneshot(request(method, path, Some(&admin), "[]"))
             .await
             .unwrap();
         assert_eq!(
@@ -599,40 +627,50 @@ async fn while_s3_fails_answers_say_so_and_afterwards_all_is_there() {
     store.faults().clear();
     let read = client
         .clone()
-        .oneshot(request("GET", &path, Some("admin"), ""))
+        .oneshot(request("GET", &path, Some(&admin), ""))
         .await
         .unwrap();
     assert_eq!(read.status(), 200);
 }
 
 async fn start() -> Client {
-    let storage = Storage::new(Chain::default());
-    let registry = storage.registry().await.unwrap();
+    let storage = Storage::new(Chain::default(), access());
+    let backend = storage.backend().await.unwrap();
+    let admin = log_in(&backend.access, ADMIN, PASSWORD).await;
+    let caller = backend.access.check(Some(&admin)).await.unwrap();
+    let searcher = NewUser {
+        name: "searcher".parse().unwrap(),
+        password: Password::chosen("search password").unwrap(),
+        permissions: Permissions::from_iter([Permission::Search]),
+    };
+    backend.access.register(&caller, searcher).await.unwrap();
     Client {
-        router: router(storage, gate()),
-        registry,
+        router: router(storage),
+        registry: Arc::clone(&backend.registry),
+        admin,
+        searcher: log_in(&backend.access, "searcher", "search password").await,
     }
 }
 
-/// Lets in an admin, and somebody who may only search; each one's name is the token.
-fn gate() -> Gate {
-    Gate::new(async |token: Option<String>| {
-        let permissions = match token.as_deref() {
-            Some("admin") => Permissions {
-                admin: true,
-                ..Permissions::default()
-            },
-            Some("searcher") => Permissions {
-                search: true,
-                ..Permissions::default()
-            },
-            _ => return Err(Denied::Token),
-        };
-        Ok(Caller {
-            name: token.unwrap_or_default(),
-            permissions,
-        })
-    })
+/// The admin of the contract, and a key that all instances of a test share.
+fn access() -> AccessSettings {
+    let key = (
+        "JWT_SECRET_KEY",
+        "a key of a test, of many more than 32 bytes",
+    );
+    AccessSettings::from_env(&mut Env::new([key]), false).unwrap()
+}
+
+/// A token that is good wherever [`access`] is.
+async fn admin() -> String {
+    let nowhere = Objects::Memory(MemoryObjects::default());
+    let access = Access::new(access(), nowhere, Clock::default());
+    log_in(&access, ADMIN, PASSWORD).await
+}
+
+async fn log_in(access: &Access, user: &str, password: &str) -> String {
+    let token = access.authenticate(user, password).await.unwrap();
+    token.as_str().to_owned()
 }
 
 /// An S3 that nobody listens at.
@@ -665,7 +703,7 @@ impl Client {
     /// What an admin is answered, as text.
     async fn send(&self, method: &str, path: &str, body: &str) -> String {
         let answer = self
-            .answer(request(method, path, Some("admin"), body))
+            .answer(request(method, path, Some(&self.admin), body))
             .await;
         let mut text = format!("{}\n", answer.status());
         for name in ["content-type", "location", "offset", "x-holdfast-store"] {
@@ -678,7 +716,7 @@ impl Client {
     }
 
     async fn json(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
-        let request = request(method, path, Some("admin"), &body.to_string());
+        let request = request(method, path, Some(&self.admin), &body.to_string());
         let answer = self.answer(request).await;
         let status = answer.status().as_u16();
         (

@@ -60,6 +60,24 @@ impl Folder {
         }
     }
 
+    /// The secret that this folder's tokens are signed with, made at the first start.
+    pub(crate) fn token_secret(&self) -> Result<String, Error> {
+        let file = self.path.join("token-secret");
+        match fs::read_to_string(&file) {
+            Ok(text) => Ok(text.trim().to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut random = [0; 32];
+                getrandom::fill(&mut random)
+                    .map_err(io::Error::from)
+                    .map_err(Error::io("draw random bytes for", &file))?;
+                let secret = hex::encode(random);
+                write_secret(&file, &secret)?;
+                Ok(secret)
+            }
+            Err(error) => Err(Error::io("read", file)(error)),
+        }
+    }
+
     /// Writes the file that a shell sources to reach everything.
     pub(crate) fn write_env(&self, variables: &[(&str, &str)]) -> Result<PathBuf, Error> {
         let file = self.path.join("env");

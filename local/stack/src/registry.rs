@@ -1,19 +1,32 @@
 use std::{net::SocketAddr, time::Duration};
 
 use registry::{
-    http::{Gate, router},
+    access::settings::Settings,
+    http::router,
     ingest::{self, Ingest},
     storage::{Chain, Storage},
 };
-use shared::s3::S3;
+use shared::{
+    config::{Env, FromEnv},
+    s3::S3,
+};
 use tokio::{net::TcpListener, time::timeout};
 
-use crate::{Error, server::Server, store::Store};
+use crate::{Error, folder::Folder, server::Server, store::Store};
 
 /// Where its artifacts are: not documents, so document-sync is not told of them.
 pub(crate) const BUCKET: &str = "registry";
 /// After which connections that still have not ended are left alone.
 const LONGEST_STOP: Duration = Duration::from_secs(7);
+
+/// Who may do what on this machine: the admin whom clients of the contract know, and tokens that outlive a restart.
+struct Access(Settings);
+
+impl FromEnv for Access {
+    fn from_env(env: &mut Env) -> Option<Self> {
+        Settings::from_env(env, false).map(Self)
+    }
+}
 
 /// The registry, in this process, on this machine's S3, on a port of 127.0.0.1.
 #[derive(Debug)]
@@ -26,20 +39,22 @@ impl Registry {
     pub(crate) async fn start(
         listener: TcpListener,
         store: &Store,
+        folder: &Folder,
         ingest: &ingest::Settings,
     ) -> Result<Self, Error> {
+        let Access(access) = Access::read(Env::new([("JWT_SECRET_KEY", folder.token_secret()?)]))?;
         let chain = Chain {
             bucket: Some(BUCKET.to_owned()),
             // As deployed: nothing but S3.
             is_production: true,
             ..Chain::default()
         };
-        let storage =
-            Storage::with_s3(chain, S3::with_client(store.s3.client())).asking(Ingest::new(ingest));
-        if let Err(error) = storage.registry().await {
+        let storage = Storage::with_s3(chain, access, S3::with_client(store.s3.client()))
+            .asking(Ingest::new(ingest));
+        if let Err(error) = storage.backend().await {
             tracing::warn!(%error, "starting the registry without a store");
         }
-        let router = router(storage, Gate::closed());
+        let router = router(storage);
         Ok(Self {
             server: Server::start("the registry", listener, router)?,
         })

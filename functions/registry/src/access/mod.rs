@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use time::{Duration, OffsetDateTime};
 
+use crate::audit::Actor;
 use crate::store::{Objects, StoreError};
 use calls::Calls;
 use memory::Memory;
@@ -28,7 +29,7 @@ use password::{HashError, Hasher, Password};
 use settings::{Admin, Settings};
 use throttle::Throttle;
 use token::{Claims, Keys, Token};
-use user::{Permission, Permissions, Record, User, UserName, Users, generation};
+use user::{FIRST, Permission, Permissions, Record, User, UserName, Users, generation};
 
 /// How long an instance believes what it has read of a user.
 pub const USER_MEMORY: Duration = Duration::seconds(30);
@@ -71,8 +72,11 @@ pub enum AccessError {
     #[error("there is no valid token, or the name or the password is wrong")]
     Unauthenticated,
     /// It is known who asks, and that is not enough.
-    #[error("this user may not do that")]
-    Forbidden,
+    #[error("this user lacks the permission {0}")]
+    Forbidden(Permission),
+    /// The default admin is not kept in the store.
+    #[error("the default admin is changed in the configuration only")]
+    Configured,
     /// There is a user of this name.
     #[error("there is a user of this name already")]
     Exists,
@@ -123,12 +127,20 @@ impl Caller {
         self.permissions
             .include(permission)
             .then_some(())
-            .ok_or(AccessError::Forbidden)
+            .ok_or(AccessError::Forbidden(permission))
     }
 
     /// Whether the user may do everything.
     pub fn is_admin(&self) -> bool {
         self.permissions.include(Permission::Admin)
+    }
+
+    /// As the audit trail has it.
+    pub fn actor(&self) -> Actor {
+        Actor {
+            name: self.name.to_string(),
+            is_admin: self.is_admin(),
+        }
     }
 
     /// Users are their own business, and an admin's.
@@ -307,7 +319,7 @@ impl Access {
                 name: new.name,
                 generation: generation()?,
                 permissions: new.permissions,
-                created_at: self.clock.now(),
+                created_at: Some(self.clock.now()),
                 created_by: caller.name.to_string(),
             },
             password: hash.map_err(AccessError::NoHash)?,
@@ -320,18 +332,20 @@ impl Access {
     ///
     /// # Errors
     ///
-    /// [`AccessError::Forbidden`], [`AccessError::NotFound`], or failures of the store. The default admin, who is configured and
-    /// not stored, is not found.
+    /// [`AccessError::Forbidden`], [`AccessError::NotFound`], or failures of the store.
     pub async fn user(&self, caller: &Caller, name: &UserName) -> Result<User, AccessError> {
         caller.must_be(name)?;
+        if name == self.admin.name() {
+            return Ok(self.default_admin());
+        }
         let found = self.users.find(name).await?;
         found
             .map(|(record, _)| record.user)
             .ok_or(AccessError::NotFound)
     }
 
-    /// At most `limit` registered users after the place `after`, in no order that means anything, and the place to go
-    /// on from if there may be more. An admin's right.
+    /// At most `limit` users after the place `after`, the default admin first and the others in no order that means
+    /// anything, and the place to go on from if there may be more. An admin's right.
     ///
     /// # Errors
     ///
@@ -343,14 +357,34 @@ impl Access {
         limit: usize,
     ) -> Result<(Vec<User>, Option<String>), AccessError> {
         caller.must(Permission::Admin)?;
+        let Some(after) = after else {
+            let mut users = vec![self.default_admin()];
+            let (stored, next) = match limit.saturating_sub(1) {
+                0 => (Vec::new(), Some(FIRST.to_owned())),
+                limit => self.users.list(FIRST, limit).await?,
+            };
+            users.extend(stored);
+            return Ok((users, next));
+        };
         self.users.list(after, limit).await
+    }
+
+    /// As others are told of, though it is not stored.
+    fn default_admin(&self) -> User {
+        User {
+            name: self.admin.name().clone(),
+            generation: String::new(),
+            permissions: Permissions::admin(),
+            created_at: None,
+            created_by: String::new(),
+        }
     }
 
     /// Changes what a user may do: an admin's right.
     ///
     /// # Errors
     ///
-    /// [`AccessError::Forbidden`], also for the default admin, [`AccessError::NotFound`], or failures of the store.
+    /// [`AccessError::Forbidden`], [`AccessError::Configured`], [`AccessError::NotFound`], or failures of the store.
     pub async fn set_permissions(
         &self,
         caller: &Caller,
@@ -371,7 +405,7 @@ impl Access {
     ///
     /// # Errors
     ///
-    /// [`AccessError::Forbidden`], also for the default admin, [`AccessError::NotFound`], or failures of the store.
+    /// [`AccessError::Forbidden`], [`AccessError::Configured`], [`AccessError::NotFound`], or failures of the store.
     pub async fn set_password(
         &self,
         caller: &Caller,
@@ -396,7 +430,7 @@ impl Access {
     ///
     /// # Errors
     ///
-    /// [`AccessError::Forbidden`], also for the default admin, [`AccessError::NotFound`], or failures of the store.
+    /// [`AccessError::Forbidden`], [`AccessError::Configured`], [`AccessError::NotFound`], or failures of the store.
     pub async fn delete(&self, caller: &Caller, name: &UserName) -> Result<(), AccessError> {
         caller.must_be(name)?;
         self.must_be_stored(name)?;
@@ -420,7 +454,7 @@ impl Access {
     /// The default admin is changed in the configuration only.
     fn must_be_stored(&self, name: &UserName) -> Result<(), AccessError> {
         if name == self.admin.name() {
-            return Err(AccessError::Forbidden);
+            return Err(AccessError::Configured);
         }
         Ok(())
     }

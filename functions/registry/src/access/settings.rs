@@ -67,10 +67,7 @@ impl Settings {
                 env.problem("ADMIN_PASSWORD is not set, which in production it must be");
                 None
             }
-            Some(None) => ADMIN_PASSWORDS
-                .iter()
-                .map(|password| Password::chosen(*password).map(Secret::Password).ok())
-                .collect(),
+            Some(None) => Some(public_secrets()),
             None => None,
         };
         let signing = match key {
@@ -93,6 +90,14 @@ impl Settings {
             keys: Keys::new(signing?, previous, issuer?, audience?),
         })
     }
+}
+
+/// The passwords that clients of the contract use.
+fn public_secrets() -> Vec<Secret> {
+    ADMIN_PASSWORDS
+        .iter()
+        .filter_map(|password| Password::chosen(*password).map(Secret::Password).ok())
+        .collect()
 }
 
 impl Admin {

@@ -6,7 +6,8 @@ use shared::problem::Problem;
 
 use super::answer::{Reading, Writing};
 use super::body::{Artifact, Body, SentArtifact, SentData};
-use super::gate::Caller;
+use crate::access::user::Permission;
+use crate::access::{Access, Caller};
 use crate::artifact::{Id, Kind};
 use crate::record::Record;
 use crate::registry::{Change, Draft};
@@ -19,13 +20,13 @@ pub(super) async fn create(
     Writing(registry): Writing,
     Body(data): Body<SentData>,
 ) -> Result<Response, Problem> {
-    caller.may_upload()?;
+    caller.must(Permission::Upload)?;
     let kind: Kind = kind.parse()?;
     let draft = Draft {
         kind,
         name: data.name.map(|name| name.parse()).transpose()?,
         source: data.url.parse()?,
-        user: caller.name,
+        user: caller.actor(),
     };
     let (record, etag) = registry.create(draft).await?;
     Ok(created(record, &etag))
@@ -38,7 +39,7 @@ pub(super) async fn read(
     headers: HeaderMap,
     Reading(registry): Reading,
 ) -> Result<Response, Problem> {
-    caller.may_download()?;
+    caller.must(Permission::Download)?;
     let (record, etag) = registry.read(kind.parse()?, &id.parse()?).await?;
     Ok(unless_known(&headers, record, &etag))
 }
@@ -50,7 +51,7 @@ pub(super) async fn find(
     headers: HeaderMap,
     Reading(registry): Reading,
 ) -> Result<Response, Problem> {
-    caller.may_download()?;
+    caller.must(Permission::Download)?;
     let (record, etag) = registry.find(&id.parse()?).await?;
     Ok(unless_known(&headers, record, &etag))
 }
@@ -63,7 +64,7 @@ pub(super) async fn update(
     Writing(registry): Writing,
     Body(sent): Body<SentArtifact>,
 ) -> Result<Response, Problem> {
-    caller.may_upload()?;
+    caller.must(Permission::Upload)?;
     let (kind, id): (Kind, Id) = (kind.parse()?, id.parse()?);
     if sent.metadata.id != id.as_str() || sent.metadata.kind.is_some_and(|sent| sent != kind) {
         let detail = "the id and the type of the body must be those of the path";
@@ -72,7 +73,7 @@ pub(super) async fn update(
     let change = Change {
         name: sent.metadata.name,
         source: sent.data.url.parse()?,
-        user: caller.name,
+        user: caller.actor(),
         etag: condition(&headers),
     };
     let (record, etag) = registry.update(kind, &id, &change).await?;
@@ -85,8 +86,10 @@ pub(super) async fn remove(
     Extension(caller): Extension<Caller>,
     Writing(registry): Writing,
 ) -> Result<StatusCode, Problem> {
-    caller.may_upload()?;
-    registry.delete(kind.parse()?, &id.parse()?).await?;
+    caller.must(Permission::Upload)?;
+    registry
+        .delete(kind.parse()?, &id.parse()?, &caller.actor())
+        .await?;
     Ok(StatusCode::OK)
 }
 
@@ -94,13 +97,16 @@ pub(super) async fn remove(
 pub(super) async fn reset(
     Extension(caller): Extension<Caller>,
     Writing(registry): Writing,
+    Writing(access): Writing<Access>,
 ) -> Result<StatusCode, Problem> {
-    if !caller.permissions.admin {
+    if !caller.is_admin() {
         // Here alone, the contract has 401 for a user who may not.
         let detail = "only an admin may reset the registry";
         return Err(Problem::new(StatusCode::UNAUTHORIZED, detail));
     }
-    registry.reset().await?;
+    registry.reset(&caller.actor()).await?;
+    // Last: whoever is gone afterwards could not try again.
+    access.reset(&caller).await?;
     Ok(StatusCode::OK)
 }
 

@@ -4,7 +4,11 @@ use axum::http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 use shared::problem::Problem;
 
+use crate::access::AccessError;
+use crate::access::password::InvalidPassword;
+use crate::access::user::InvalidUserName;
 use crate::artifact::InvalidArtifact;
+use crate::audit::{AuditError, InvalidHead, VerifyError};
 use crate::cursor::InvalidCursor;
 use crate::registry::Error;
 use crate::source::InvalidSource;
@@ -49,6 +53,81 @@ impl From<Error> for Problem {
             Error::Busy => Self::unavailable(&error, detail, SOON),
             Error::Store(_) => Self::unavailable(&error, detail, LATER),
             Error::Unreadable(_) | Error::Random(_) => Self::internal(&error),
+            Error::Audit(error) => error.into(),
+        }
+    }
+}
+
+impl From<&AuditError> for Problem {
+    fn from(error: &AuditError) -> Self {
+        match error {
+            AuditError::Unavailable(_) => Self::unavailable(error, error.to_string(), LATER),
+            AuditError::Busy => Self::unavailable(error, error.to_string(), SOON),
+            AuditError::Unwritable(_) | AuditError::Broken { .. } => Self::internal(error),
+        }
+    }
+}
+
+impl From<AccessError> for Problem {
+    fn from(error: AccessError) -> Self {
+        let detail = error.to_string();
+        match &error {
+            // Only a login is answered by 401.
+            AccessError::Unauthenticated => {
+                let detail = "a valid token in the header X-Authorization is required";
+                Self::new(StatusCode::FORBIDDEN, detail)
+            }
+            AccessError::Forbidden(_) | AccessError::Configured => {
+                Self::new(StatusCode::FORBIDDEN, detail)
+            }
+            AccessError::Exists => Self::new(StatusCode::CONFLICT, detail),
+            AccessError::NotFound => Self::new(StatusCode::NOT_FOUND, detail),
+            AccessError::Throttled { retry_after } => {
+                let seconds = HeaderValue::from(retry_after.whole_seconds() + 1);
+                Self::new(StatusCode::TOO_MANY_REQUESTS, detail)
+                    .header(header::RETRY_AFTER, seconds)
+            }
+            AccessError::Unavailable(_) => Self::unavailable(&error, detail, LATER),
+            AccessError::Unreadable { .. }
+            | AccessError::NoHash(_)
+            | AccessError::NoRandomness(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<InvalidHead> for Problem {
+    fn from(error: InvalidHead) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error.to_string())
+    }
+}
+
+impl From<InvalidUserName> for Problem {
+    fn from(error: InvalidUserName) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error.to_string())
+    }
+}
+
+impl From<InvalidPassword> for Problem {
+    fn from(error: InvalidPassword) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error.to_string())
+    }
+}
+
+impl From<VerifyError> for Problem {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Unreadable(error) => (&error).into(),
+            // The request is good, what it asks about is not.
+            VerifyError::Broken { sequence, problem } => {
+                tracing::error!(sequence, %problem, "the audit trail is broken");
+                Self::new(StatusCode::CONFLICT, error.to_string())
+                    .extension("sequence", sequence)
+                    .extension("problem", problem.to_string())
+            }
+            VerifyError::Anchor => {
+                tracing::error!("the anchor of the audit trail was changed");
+                Self::new(StatusCode::CONFLICT, error.to_string())
+            }
         }
     }
 }

@@ -1,11 +1,12 @@
 //! The registry as a client of HTTP sees it: the contract's operations, and the other names they are known by.
 //!
-//! In reading order: the routes are here; `gate` says who asks, `answer` from which store, `artifacts` and `search` do
-//! what is asked, `body` reads what comes, `health` tells how it goes; `error` is the table of statuses.
+//! In reading order: the routes are here; `gate` says who asks, `answer` from which store, `artifacts`, `search`, `users`
+//! and `audit` do what is asked, `body` reads what comes, `health` tells how it goes; `error` is the table of statuses.
 
 mod activity;
 mod answer;
 mod artifacts;
+mod audit;
 mod body;
 mod cross_origin;
 mod error;
@@ -13,6 +14,7 @@ mod gate;
 mod health;
 mod models;
 mod search;
+mod users;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,12 +23,11 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use shared::problem::{self, Problem};
 
 use crate::storage::Storage;
 use activity::Activity;
-pub use gate::{Caller, Denied, Gate, Permissions};
 
 /// The largest body taken, in bytes: documents about artifacts, never what they hold.
 const MAX_BODY: usize = 1 << 20;
@@ -35,16 +36,14 @@ const MAX_BODY: usize = 1 << 20;
 #[derive(Debug)]
 struct App {
     storage: Storage,
-    gate: Gate,
     activity: Activity,
     started: Instant,
 }
 
-/// The registry's routes, on these stores, behind this gate.
-pub fn router(storage: Storage, gate: Gate) -> Router {
+/// The registry's routes, on these stores.
+pub fn router(storage: Storage) -> Router {
     let app = Arc::new(App {
         storage,
-        gate,
         activity: Activity::default(),
         started: Instant::now(),
     });
@@ -68,7 +67,14 @@ pub fn router(storage: Storage, gate: Gate) -> Router {
             post(models::check_license),
         )
         .route("/models/ingest", post(models::ingest))
+        .route("/artifact/{artifact_type}/{id}/audit", get(audit::history))
+        .route("/audit/verify", get(audit::verify))
         .route("/reset", delete(artifacts::reset))
+        .route("/users", get(users::list).post(users::register))
+        .route("/users/{name}", get(users::find).delete(users::remove))
+        .route("/users/{name}/password", put(users::set_password))
+        .route("/users/{name}/permissions", put(users::set_permissions))
+        .route("/verify-token", get(users::verify_token))
         // Other names that clients use.
         .route("/artifact/{artifact_type}/{id}", get(artifacts::read))
         .route("/package/{id}", get(artifacts::find))
@@ -84,11 +90,15 @@ pub fn router(storage: Storage, gate: Gate) -> Router {
             "/models/{id}/license-check",
             post(models::check_license_of_model),
         )
+        .route("/register", post(users::register))
+        .route("/user/{name}", delete(users::remove))
+        .route("/user/{name}/permissions", put(users::set_permissions))
         .route_layer(from_fn_with_state(Arc::clone(&app), gate::check));
     let for_everyone = Router::new()
         .route("/health", get(health::summary))
         .route("/health/components", get(health::components))
-        .route("/tracks", get(health::tracks));
+        .route("/tracks", get(health::tracks))
+        .route("/authenticate", put(users::authenticate));
     for_callers
         .merge(for_everyone)
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such operation"))

@@ -12,8 +12,10 @@ use shared::problem::Problem;
 use super::answer::{Reading, Writing};
 use super::artifacts::created;
 use super::body::{Body, Switch};
-use super::gate::Caller;
+use crate::access::Caller;
+use crate::access::user::Permission;
 use crate::artifact::{Id, Kind};
+use crate::audit::Action;
 use crate::cost::Dependencies;
 use crate::evidence::{Evidence, is_repository_id};
 use crate::lineage::Externals;
@@ -72,7 +74,7 @@ pub(super) async fn rate(
     Path((kind, id)): Path<(String, String)>,
     caller: Extension<Caller>,
     reasons: Query<Reasons>,
-    registry: Reading,
+    registry: Writing,
 ) -> Result<Response, Problem> {
     only_models(&kind)?;
     rate_model(Path(id), caller, reasons, registry).await
@@ -83,11 +85,13 @@ pub(super) async fn rate_model(
     Path(id): Path<String>,
     Extension(caller): Extension<Caller>,
     Query(reasons): Query<Reasons>,
-    Reading(registry): Reading,
+    Writing(registry): Writing,
 ) -> Result<Response, Problem> {
-    caller.may_download()?;
+    caller.must(Permission::Download)?;
     let (record, snapshot) = registry.rate(&id.parse()?).await?;
-    // The audit trail's entry RATE goes here.
+    registry
+        .audit(&caller.actor(), &record, Action::Rate)
+        .await?;
     Ok(match reasons.explain {
         Switch(true) => Json(explained(&record, snapshot)).into_response(),
         Switch(false) => Json::<Rating>(snapshot.rating).into_response(),
@@ -100,7 +104,7 @@ pub(super) async fn ingest(
     Query(Named { model_name }): Query<Named>,
     Writing(registry): Writing,
 ) -> Result<Response, Problem> {
-    caller.may_upload()?;
+    caller.must(Permission::Upload)?;
     if !is_repository_id(&model_name) {
         let detail = "model_name must name a model of the Hugging Face Hub, as owner/model";
         return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
@@ -109,7 +113,7 @@ pub(super) async fn ingest(
         kind: Kind::Model,
         name: None,
         source: format!("https://huggingface.co/{model_name}").parse()?,
-        user: caller.name,
+        user: caller.actor(),
     };
     let (record, etag) = registry.create_good(draft).await?;
     Ok(created(record, &etag))
@@ -122,7 +126,7 @@ pub(super) async fn cost(
     Query(extent): Query<Extent>,
     Reading(registry): Reading,
 ) -> Result<Response, Problem> {
-    caller.may_download()?;
+    caller.must(Permission::Download)?;
     let dependencies = match extent.dependency {
         Switch(true) => Dependencies::Included,
         Switch(false) => Dependencies::Excluded,
@@ -162,7 +166,7 @@ pub(super) async fn lineage_of_model(
     Query(circle): Query<Circle>,
     Reading(registry): Reading,
 ) -> Result<Response, Problem> {
-    caller.may_download()?;
+    caller.must(Permission::Download)?;
     let externals = match circle.include.as_deref().unwrap_or_default() {
         "" => Externals::Excluded,
         "external" => Externals::Included,
@@ -201,7 +205,7 @@ pub(super) async fn check_license_of_model(
     Reading(registry): Reading,
     Body(sent): Body<SentRepository>,
 ) -> Result<Response, Problem> {
-    caller.may_download()?;
+    caller.must(Permission::Download)?;
     let source: Source = sent.github_url.parse()?;
     let Repository::GitHub { owner, name } = source.repository() else {
         let detail = "github_url must be the URL of a repository on GitHub";

@@ -9,7 +9,8 @@ use shared::problem::Problem;
 
 use super::answer::Reading;
 use super::body::{Body, Metadata, SentPattern, SentQuery};
-use super::gate::Caller;
+use crate::access::Caller;
+use crate::access::user::Permission;
 use crate::catalogue::Entry;
 use crate::registry::{Span, Wanted};
 
@@ -31,7 +32,7 @@ pub(super) async fn query(
     Reading(registry): Reading,
     Body(queries): Body<Vec<SentQuery>>,
 ) -> Result<Response, Problem> {
-    caller.may_search()?;
+    caller.must(Permission::Search)?;
     let span = paging.span()?;
     let wanted = queries.iter().fold(Wanted::default(), |wanted, query| {
         wanted.name(&query.name, query.types.as_deref().unwrap_or_default())
@@ -52,7 +53,7 @@ pub(super) async fn by_name(
     Extension(caller): Extension<Caller>,
     Reading(registry): Reading,
 ) -> Result<Response, Problem> {
-    caller.may_search()?;
+    caller.must(Permission::Search)?;
     Ok(metadata(&registry.by_name(&name.parse()?).await?))
 }
 
@@ -62,7 +63,7 @@ pub(super) async fn by_regex(
     Reading(registry): Reading,
     Body(pattern): Body<SentPattern>,
 ) -> Result<Response, Problem> {
-    caller.may_search()?;
+    caller.must(Permission::Search)?;
     Ok(metadata(&registry.by_regex(&pattern.regex).await?))
 }
 

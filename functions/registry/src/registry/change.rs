@@ -1,5 +1,6 @@
 use super::{Error, Registry, TRIES};
 use crate::artifact::{Id, Kind};
+use crate::audit::{Action, Actor};
 use crate::claim::{self, Held};
 use crate::evidence::Evidence;
 use crate::key;
@@ -15,7 +16,7 @@ pub struct Change {
     /// Where it comes from now.
     pub source: Source,
     /// Who says so.
-    pub user: String,
+    pub user: Actor,
     /// Only if the artifact is still this one.
     pub etag: Option<Etag>,
 }
@@ -57,12 +58,13 @@ impl Registry {
         evidence: Option<&Evidence>,
         held: &mut Option<Held>,
     ) -> Result<(Record, Etag), Error> {
+        let mut is_noted = false;
         for _ in 0..TRIES {
             let (record, etag) = self.read_to_change(kind, id, change).await?;
             let mut next = record.clone();
             next.revision += 1;
             next.updated_at = Some(record::now());
-            next.updated_by = Some(change.user.clone());
+            next.updated_by = Some(change.user.name.clone());
             let moves = record.url != change.source.as_str();
             if moves {
                 next.set_source(&change.source);
@@ -75,6 +77,10 @@ impl Registry {
             if moves {
                 old = self.claim_of(&record).await?;
                 *held = Some(claim::take(&self.objects, kind, &change.source, id).await?);
+            }
+            if !is_noted {
+                self.audit(&change.user, &record, Action::Update).await?;
+                is_noted = true;
             }
             let (key, bytes) = (key::record(id), next.to_bytes());
             let written = match self.objects.replace(&key, bytes.clone(), &etag).await {

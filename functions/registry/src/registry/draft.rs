@@ -1,5 +1,6 @@
 use super::{Error, Registry, TRIES};
 use crate::artifact::{Id, Kind, Name};
+use crate::audit::{Action, Actor};
 use crate::claim::{self, Held};
 use crate::ingest::Threshold;
 use crate::key;
@@ -17,7 +18,7 @@ pub struct Draft {
     /// Where it comes from.
     pub source: Source,
     /// Who registers it.
-    pub user: String,
+    pub user: Actor,
 }
 
 impl Registry {
@@ -57,13 +58,17 @@ impl Registry {
         // The look-up comes before the claim, which stands for a minute only.
         let evidence = self.ingest.look(&source, kind).await;
         let id = Id::random().map_err(Error::Random)?;
-        let mut record = Record::new(id, name, kind, &source, user);
+        let mut record = Record::new(id, name, kind, &source, user.name.clone());
         if let Some(evidence) = evidence {
             record.set_findings(evidence);
         }
         self.admit(&mut record, threshold).await?;
         for _ in 0..TRIES {
             let held = claim::take(&self.objects, kind, &source, &record.id).await?;
+            if let Err(error) = self.audit(&user, &record, Action::Create).await {
+                claim::release(&self.objects, held).await;
+                return Err(error);
+            }
             let (key, bytes) = (key::record(&record.id), record.to_bytes());
             match self.objects.create(&key, bytes.clone()).await {
                 Ok(etag) => return Ok((record, etag)),

@@ -2,13 +2,20 @@
 //!
 //! In reading order: `draft`, `change` and `removal` write artifacts; `finding` asks the sources about them and
 //! `rating` rates them; `query` finds them; `relative` knows how they refer to each other, which `family` and
-//! `compatibility` need.
+//! `compatibility` need; `history` tells what was done.
+//!
+//! **What is done is written down first.** The entry is in the audit trail before the artifact becomes visible, changes or
+//! goes, and before what was asked for is answered. A process that dies in between leaves an entry of something that did not
+//! happen, as the artifact shows; in the other order it would leave a change that nobody has made. For the same
+//! reason an entry stays when what it tells of fails after all, because the store does, or because somebody else was faster.
+//! What is refused before that, such as a URL that is registered already, is in no entry.
 
 mod change;
 mod compatibility;
 mod draft;
 mod family;
 mod finding;
+mod history;
 mod query;
 mod rating;
 mod relative;
@@ -17,6 +24,7 @@ mod removal;
 use std::sync::Arc;
 
 use crate::artifact::{Id, Kind};
+use crate::audit::{AuditError, Trail};
 use crate::catalogue::Catalogue;
 use crate::claim::{self, ClaimError, Held};
 use crate::evidence::Outcome;
@@ -41,6 +49,7 @@ const TRIES: usize = 16;
 pub struct Registry {
     objects: Objects,
     catalogue: Catalogue,
+    trail: Trail,
     ingest: Arc<Ingest>,
 }
 
@@ -103,24 +112,30 @@ pub enum Error {
     /// The store does not answer; whether a change was made is not known.
     #[error(transparent)]
     Store(StoreError),
+    /// The audit trail does not answer. What is not in it is not done.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The system has no random bytes.
     #[error("the system has no random bytes")]
     Random(#[source] getrandom::Error),
 }
 
 impl Registry {
-    /// The registry of what is in a store. It takes any artifact as it is told of, and asks nobody about it.
-    pub fn new(objects: Objects) -> Self {
-        Self::asking(objects, Arc::default())
-    }
-
-    /// The registry of what is in a store, where artifacts are taken in like this.
-    pub fn asking(objects: Objects, ingest: Arc<Ingest>) -> Self {
+    /// The registry of what is in a store, and the trail of what is done to it. It takes any artifact as it is told of,
+    /// and asks nobody about it.
+    pub fn new(objects: Objects, trail: Trail) -> Self {
         Self {
             objects,
             catalogue: Catalogue::default(),
-            ingest,
+            trail,
+            ingest: Arc::default(),
         }
+    }
+
+    /// The same, where artifacts are taken in like this.
+    #[must_use]
+    pub fn asking(self, ingest: Arc<Ingest>) -> Self {
+        Self { ingest, ..self }
     }
 
     /// Where it is kept.

@@ -1,7 +1,9 @@
+use futures_util::future::try_join_all;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::{Error, Registry, TRIES};
 use crate::artifact::{Id, Kind};
+use crate::audit::{Action, Actor, Subject};
 use crate::catalogue::PARALLEL;
 use crate::claim;
 use crate::key;
@@ -14,9 +16,14 @@ impl Registry {
     /// # Errors
     ///
     /// [`Error::NotFound`].
-    pub async fn delete(&self, kind: Kind, id: &Id) -> Result<Record, Error> {
+    pub async fn delete(&self, kind: Kind, id: &Id, user: &Actor) -> Result<Record, Error> {
+        let mut is_noted = false;
         for _ in 0..TRIES {
             let (record, etag) = self.read(kind, id).await?;
+            if !is_noted {
+                self.audit(user, &record, Action::Delete).await?;
+                is_noted = true;
+            }
             let held = self.claim_of(&record).await?;
             match self.objects.delete_if(&key::record(id), &etag).await {
                 Ok(()) => {
@@ -33,12 +40,31 @@ impl Registry {
         Err(Error::Busy)
     }
 
-    /// Removes all artifacts and claims. Whoever registers one at the same moment may find it gone, or kept.
+    /// Removes all artifacts and claims, but not the trail: each deletion is in it. Whoever registers one at the same
+    /// moment may find it gone, or kept.
     ///
     /// # Errors
     ///
-    /// [`Error::Store`]: some may be left. Doing it again removes them.
-    pub async fn reset(&self) -> Result<(), Error> {
+    /// [`Error::Store`], [`Error::Audit`]: some may be left. Doing it again removes them.
+    pub async fn reset(&self, user: &Actor) -> Result<(), Error> {
+        let mut after = None;
+        loop {
+            let (entries, next) = self.catalogue.page(&self.objects, after.as_deref()).await?;
+            // At once, for then they share blocks of the trail.
+            let noted = entries.iter().map(|entry| {
+                let artifact = Subject {
+                    name: entry.name.clone(),
+                    id: entry.id.clone(),
+                    kind: entry.kind,
+                };
+                self.note(user, artifact, Action::Delete)
+            });
+            try_join_all(noted).await?;
+            after = next;
+            if after.is_none() {
+                break;
+            }
+        }
         self.delete_all(key::ARTIFACTS).await?;
         self.delete_all(key::CLAIMS).await
     }

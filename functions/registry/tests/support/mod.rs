@@ -18,7 +18,9 @@ use aws_sdk_s3::config::interceptors::{
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
 use embedded_s3::{Credentials, Durability, EmbeddedS3, Options};
+use registry::access::token::{Key, Keys};
 use registry::artifact::{Id, Kind};
+use registry::audit::{Actor, Trail};
 use registry::registry::{Draft, Error, Registry};
 use registry::store::{BucketObjects, MemoryObjects, Objects, SqliteObjects};
 use shared::s3::S3;
@@ -68,7 +70,19 @@ pub async fn embedded() -> (EmbeddedS3, TempDir) {
 }
 
 pub fn in_memory() -> Registry {
-    Registry::new(Objects::Memory(MemoryObjects::default()))
+    registry(&Objects::Memory(MemoryObjects::default()))
+}
+
+pub fn registry(objects: &Objects) -> Registry {
+    let keys = Keys::new(Key::new(&[7; 32]).unwrap(), vec![], "registry", "registry");
+    Registry::new(objects.clone(), Trail::new(objects.clone(), keys))
+}
+
+pub fn tester() -> Actor {
+    Actor {
+        name: "tester".to_owned(),
+        is_admin: false,
+    }
 }
 
 pub fn draft(kind: Kind, url: &str) -> Draft {
@@ -76,7 +90,7 @@ pub fn draft(kind: Kind, url: &str) -> Draft {
         kind,
         name: None,
         source: url.parse().unwrap(),
-        user: "tester".to_owned(),
+        user: tester(),
     }
 }
 
