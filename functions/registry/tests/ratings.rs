@@ -16,6 +16,7 @@ use registry::ingest::Ingest;
 use registry::registry::Registry;
 use registry::storage::{Chain, Storage};
 use serde_json::{Value, json};
+use shared::s3::S3;
 use support::api::{Api, BERT, BERT_CODE, BERT_DATA, break_hub, put_bert, put_child, settings};
 use support::{BUCKET, Counter, embedded};
 use testkit::Reply;
@@ -128,7 +129,7 @@ async fn thirteen_models_that_nobody_has_looked_at_are_rated_in_the_time_of_one(
     };
     let sources = testkit::Upstream::start().await;
     let settings = settings(&sources);
-    let storage = Storage::with_s3(chain, shared::s3::S3::with_client(store.client()));
+    let storage = Storage::with_s3(chain, S3::with_client(store.client()));
     let api = Api::on(storage, &settings, sources).await;
     let mut ids: Vec<String> = Vec::new();
     for number in 0..13 {
@@ -280,7 +281,7 @@ async fn a_rating_is_told_even_if_it_cannot_be_kept() {
     let sources = testkit::Upstream::start().await;
     put_bert(&sources);
     let settings = settings(&sources);
-    let storage = Storage::with_s3(chain, shared::s3::S3::with_client(store.client()));
+    let storage = Storage::with_s3(chain, S3::with_client(store.client()));
     let api = Api::on(storage, &settings, sources).await;
     api.store_unknown("7", "model", BERT).await;
     let target = |operation: &str| Target {
@@ -295,6 +296,35 @@ async fn a_rating_is_told_even_if_it_cannot_be_kept() {
         .faults()
         .inject(Fault::AccessDenied, target("GetObject"));
     assert_eq!(api.get("/models/7/rate").await.0, 503);
+}
+
+#[tokio::test]
+async fn a_registry_that_is_not_searched_in_time_delays_no_registration_and_no_rating() {
+    let (store, _folder) = embedded().await;
+    let chain = Chain {
+        bucket: Some(BUCKET.to_owned()),
+        ..Chain::default()
+    };
+    let sources = testkit::Upstream::start().await;
+    put_bert(&sources);
+    let settings = settings(&sources);
+    let storage = Storage::with_s3(chain, S3::with_client(store.client()));
+    let api = Api::on(storage, &settings, sources).await;
+    let target = Target {
+        operation: Some("ListObjectsV2".to_owned()),
+        ..Target::default()
+    };
+    let first = api.create("model", BERT).await;
+    api.create("code", BERT_CODE).await;
+    let forever = Fault::Hang(Duration::from_hours(1));
+    store.faults().inject(forever, target);
+    let again = format!("{BERT}/tree/main");
+    let (alone, second) = tokio::join!(api.rate(&first), api.create("model", &again));
+    store.faults().clear();
+    for id in [&first, &second] {
+        let together = api.rate(id).await;
+        assert!(together["code_quality"].as_f64() > alone["code_quality"].as_f64());
+    }
 }
 
 /// A rating without the time it took.
