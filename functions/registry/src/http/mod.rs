@@ -1,7 +1,8 @@
 //! The registry as a client of HTTP sees it: the contract's operations, and the other names they are known by.
 //!
-//! In reading order: the routes are here; `gate` says who asks, `answer` from which store, `artifacts`, `search`, `users`
-//! and `audit` do what is asked, `body` reads what comes, `health` tells how it goes; `error` is the table of statuses.
+//! In reading order: the routes are here; `gate` says who asks, `answer` from which store, `artifacts`, `models`, `search`,
+//! `users` and `audit` do what is asked, `body` reads what comes, `health` tells how it goes; `error` is the table of
+//! statuses.
 
 mod activity;
 mod answer;

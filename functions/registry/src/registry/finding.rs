@@ -19,9 +19,10 @@ impl Registry {
         for _ in 0..TRIES {
             let (record, etag) = self.read(kind, id).await?;
             let before = record.findings();
-            if before
-                .as_ref()
-                .is_some_and(|before| !is_worth_asking_again(before))
+            if let Some(before) = &before
+                && before
+                    .asks_again_at()
+                    .is_none_or(|then| then > OffsetDateTime::now_utc())
             {
                 return Ok((record, etag));
             }
@@ -54,12 +55,4 @@ impl Registry {
         }
         Err(Error::Busy)
     }
-}
-
-/// Whether a source did not answer, and has had its rest since.
-fn is_worth_asking_again(evidence: &Evidence) -> bool {
-    evidence.is_incomplete()
-        && evidence
-            .looked_at
-            .is_none_or(|then| OffsetDateTime::now_utc() - then >= evidence.rest())
 }

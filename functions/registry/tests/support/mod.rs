@@ -3,9 +3,12 @@
     dead_code,
     unreachable_pub,
     clippy::allow_attributes,
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "every test file uses another part; a test that cannot start must stop"
 )]
+
+pub mod api;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -134,13 +137,17 @@ struct Counts {
 impl Counter {
     /// A bucket whose requests are counted here.
     pub fn bucket(&self, store: &EmbeddedS3) -> Objects {
+        Objects::S3(BucketObjects::new(self.s3(store).bucket(BUCKET)))
+    }
+
+    /// An S3 whose requests are counted here.
+    pub fn s3(&self, store: &EmbeddedS3) -> S3 {
         let config = store
             .client()
             .config()
             .to_builder()
             .interceptor(self.clone());
-        let client = aws_sdk_s3::Client::from_conf(config.build());
-        Objects::S3(BucketObjects::new(S3::with_client(client).bucket(BUCKET)))
+        S3::with_client(aws_sdk_s3::Client::from_conf(config.build()))
     }
 
     /// Breaks the next writing of a key that begins so.
