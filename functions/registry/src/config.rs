@@ -16,7 +16,7 @@ pub struct Config {
     /// Where artifacts are kept: `USE_S3` and what follows it.
     pub storage: Chain,
     /// Who there is at first, and what tokens are signed with.
-    pub access: access::settings::Settings,
+    pub access: access::given::Given,
     /// `LOG_LEVEL`, where the deployment names none.
     pub log_level: Option<LogLevel>,
 }
@@ -40,7 +40,7 @@ impl FromEnv for Config {
             SqliteUrl(Some("registry.db".into())),
         );
         let allow_volatile = env.or("ALLOW_VOLATILE_WRITES", Flag(false));
-        let access = access::settings::Settings::from_env(env, is_production);
+        let access = access::given::Given::from_env(env, is_production);
         let log_level = env.optional("LOG_LEVEL");
         asks_for_s3?;
         Some(Self {
