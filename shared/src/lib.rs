@@ -4,6 +4,7 @@
 //! - [`aws`]: what the clients of AWS services have in common
 //! - [`database`]: a connection to PostgreSQL, and a function's own tables
 //! - [`s3`]: the objects, and the decisions a caller can take when S3 refuses
+//! - [`secret`]: what is kept in Secrets Manager
 //! - [`telemetry`]: logs and metrics
 #![cfg_attr(
     feature = "http",
@@ -16,4 +17,5 @@ pub mod database;
 #[cfg(feature = "http")]
 pub mod problem;
 pub mod s3;
+pub mod secret;
 pub mod telemetry;

@@ -19,7 +19,7 @@ pub struct Config {
     /// Who is asked about artifacts, and how good a model must be.
     pub ingest: ingest::Settings,
     /// Who there is at first, and what tokens are signed with.
-    pub access: access::settings::Settings,
+    pub access: access::given::Given,
     /// `LOG_LEVEL`, where the deployment names none.
     pub log_level: Option<LogLevel>,
 }
@@ -44,7 +44,7 @@ impl FromEnv for Config {
         );
         let allow_volatile = env.or("ALLOW_VOLATILE_WRITES", Flag(false));
         let ingest = ingest::Settings::from_env(env);
-        let access = access::settings::Settings::from_env(env, is_production);
+        let access = access::given::Given::from_env(env, is_production);
         let log_level = env.optional("LOG_LEVEL");
         asks_for_s3?;
         Some(Self {

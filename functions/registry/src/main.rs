@@ -5,6 +5,7 @@ use registry::Config;
 use registry::http::router;
 use registry::ingest::Ingest;
 use registry::storage::Storage;
+use shared::telemetry::chain;
 use shared::{config, telemetry};
 use tokio::time::timeout;
 
@@ -15,8 +16,11 @@ const PREPARATION: Duration = Duration::from_secs(7);
 async fn main() -> Result<(), lambda_http::Error> {
     let config: Config = config::load()?;
     telemetry::init_at(config.log_level);
+    let access = config.access.settings().await.inspect_err(
+        |error| tracing::error!(error = %chain(error), "the function does not know who may do what, so it ends"),
+    )?;
     let ingest = Ingest::new(&config.ingest);
-    let storage = Storage::new(config.storage, config.access).asking(ingest);
+    let storage = Storage::new(config.storage, access).asking(ingest);
     // Connecting belongs to the initialization, where Lambda gives more CPU. Failing here must not stop the function:
     // it is tried again by the first request, and the log has the reason.
     if !matches!(timeout(PREPARATION, storage.backend()).await, Ok(Ok(_))) {

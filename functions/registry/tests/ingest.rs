@@ -10,9 +10,8 @@ use registry::ingest::Threshold;
 use registry::storage::{Chain, Storage};
 use registry::upstream::Endpoint;
 use serde_json::{Value, json};
-use support::api::{
-    Api, BERT, BERT_CODE, BERT_DATA, break_hub, put_bert, put_child, request, settings,
-};
+use support::api::{Api, BERT, BERT_CODE, BERT_DATA, break_hub, put_bert, put_child, settings};
+use support::client::access;
 use support::{BUCKET, Break, Counter, embedded};
 use testkit::Reply;
 use tokio::time::sleep;
@@ -146,10 +145,10 @@ async fn what_is_refused_anyway_costs_no_look_up() {
         assert_eq!(api.send("PUT", &path, &change(id, name)).await.0, status);
     }
     let stale = Request::put(format!("/artifacts/model/{other}"))
-        .header("x-authorization", "admin")
+        .header("x-authorization", &api.client.admin)
         .header("if-match", "\"stale\"");
     let stale = stale.body(change(&other, "b").to_string().into()).unwrap();
-    assert_eq!(api.answer(stale).await.status(), 412);
+    assert_eq!(api.client.answer(stale).await.status(), 412);
     assert_eq!(api.asked(), asked);
     // What is not refused is asked about.
     assert_eq!(
@@ -283,13 +282,10 @@ async fn models_of_the_hub_are_taken_in_by_name_if_they_are_good() {
     assert_eq!((status, &created["data"]["url"]), (201, &json!(BERT)));
     assert_eq!(created["metadata"]["name"], "bert-base-uncased");
     assert_eq!(ingest("google-bert/bert-base-uncased").await.0, 409);
-    let searcher = request(
-        "POST",
-        "/models/ingest?model_name=a/b",
-        Some("searcher"),
-        &Value::Null,
-    );
-    assert_eq!(api.answer(searcher).await.status(), 403);
+    let searcher = api.client.user("searcher", &["search"]).await;
+    let path = "/models/ingest?model_name=a/b";
+    let status = api.client.status(Some(&searcher), "POST", path, "");
+    assert_eq!(status.await, 403);
     // By the ordinary way, any model is taken.
     api.create("model", "https://huggingface.co/a/b").await;
 }
@@ -378,7 +374,7 @@ async fn a_store_that_fails_is_told_and_a_later_registration_ends_well() {
     put_bert(&sources);
     let settings = settings(&sources);
     let api = Api::on(
-        Storage::with_s3(chain, counter.s3(&store)),
+        Storage::with_s3(chain, access(), counter.s3(&store)),
         &settings,
         sources,
     )

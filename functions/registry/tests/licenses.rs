@@ -7,6 +7,7 @@ use std::time::Duration;
 use registry::storage::{Chain, Storage};
 use serde_json::{Value, json};
 use support::api::{Api, BERT, break_hub, put_bert, put_child, settings};
+use support::client::access;
 use testkit::Reply;
 
 #[tokio::test]
@@ -132,7 +133,7 @@ async fn a_licence_file_speaks_where_the_api_had_enough() {
     let mut settings = settings(&sources);
     settings.upstream.github_token = Some("github-secret".parse().unwrap());
     settings.upstream.github_files = Some(sources.raw().parse().unwrap());
-    let api = Api::on(Storage::new(Chain::default()), &settings, sources).await;
+    let api = Api::on(Storage::new(Chain::default(), access()), &settings, sources).await;
     put_bert(&api.sources);
     let id = api.create("model", BERT).await;
     api.sources

@@ -13,11 +13,13 @@ use std::time::Duration;
 use embedded_s3::{Fault, Target};
 use futures_util::future::join_all;
 use registry::ingest::Ingest;
-use registry::registry::Registry;
 use registry::storage::{Chain, Storage};
 use serde_json::{Value, json};
 use shared::s3::S3;
-use support::api::{Api, BERT, BERT_CODE, BERT_DATA, break_hub, put_bert, put_child, settings};
+use support::api::{
+    Api, BERT, BERT_CODE, BERT_DATA, break_hub, key, put_bert, put_child, settings,
+};
+use support::client::access;
 use support::{BUCKET, Counter, embedded};
 use testkit::Reply;
 use time::OffsetDateTime;
@@ -98,7 +100,7 @@ async fn an_ordinary_rating_asks_nobody_and_reads_one_object() {
     put_child(&sources, "a/child", &["a/alone"], 1);
     let ingest = Arc::new(Ingest::new(&settings(&sources)));
     let counter = Counter::default();
-    let registry = Registry::asking(counter.bucket(&store), Arc::clone(&ingest));
+    let registry = support::registry(&counter.bucket(&store)).asking(Arc::clone(&ingest));
     let draft = |name: &str| {
         support::draft(
             registry::artifact::Kind::Model,
@@ -129,7 +131,7 @@ async fn thirteen_models_that_nobody_has_looked_at_are_rated_in_the_time_of_one(
     };
     let sources = testkit::Upstream::start().await;
     let settings = settings(&sources);
-    let storage = Storage::with_s3(chain, S3::with_client(store.client()));
+    let storage = Storage::with_s3(chain, access(), S3::with_client(store.client()));
     let api = Api::on(storage, &settings, sources).await;
     let mut ids: Vec<String> = Vec::new();
     for number in 0..13 {
@@ -281,11 +283,12 @@ async fn a_rating_is_told_even_if_it_cannot_be_kept() {
     let sources = testkit::Upstream::start().await;
     put_bert(&sources);
     let settings = settings(&sources);
-    let storage = Storage::with_s3(chain, S3::with_client(store.client()));
+    let storage = Storage::with_s3(chain, access(), S3::with_client(store.client()));
     let api = Api::on(storage, &settings, sources).await;
     api.store_unknown("7", "model", BERT).await;
     let target = |operation: &str| Target {
         operation: Some(operation.to_owned()),
+        key: Some(key("7")),
         ..Target::default()
     };
     store
@@ -308,7 +311,7 @@ async fn a_registry_that_is_not_searched_in_time_delays_no_registration_and_no_r
     let sources = testkit::Upstream::start().await;
     put_bert(&sources);
     let settings = settings(&sources);
-    let storage = Storage::with_s3(chain, S3::with_client(store.client()));
+    let storage = Storage::with_s3(chain, access(), S3::with_client(store.client()));
     let api = Api::on(storage, &settings, sources).await;
     let target = Target {
         operation: Some("ListObjectsV2".to_owned()),

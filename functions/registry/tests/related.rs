@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::api::{Api, BERT_CODE, BERT_DATA, key, put_bert, put_child, request};
+use support::api::{Api, BERT_CODE, BERT_DATA, key, put_bert, put_child};
 
 #[tokio::test]
 async fn every_operation_refuses_what_is_not_there_not_asked_for_rightly_or_not_allowed() {
@@ -23,6 +23,7 @@ async fn every_operation_refuses_what_is_not_there_not_asked_for_rightly_or_not_
     }
     let repository = json!({ "github_url": BERT_CODE });
     let asks = api.asked();
+    let searcher = api.client.user("searcher", &["search"]).await;
     for (method, path) in [
         ("GET", "/artifact/model/{}/rate"),
         ("GET", "/artifacts/model/{}/rate"),
@@ -54,9 +55,9 @@ async fn every_operation_refuses_what_is_not_there_not_asked_for_rightly_or_not_
             );
         }
         let path = path.replace("{}", &data);
-        for token in [None, Some("wrong"), Some("searcher")] {
-            let answer = api.answer(request(method, &path, token, &repository)).await;
-            assert_eq!(answer.status(), 403, "{path} {token:?}");
+        for token in [None, Some("wrong"), Some(&*searcher)] {
+            let status = api.client.status(token, method, &path, &repository).await;
+            assert_eq!(status, 403, "{path} {token:?}");
         }
     }
     for (method, path) in [

@@ -6,10 +6,7 @@ use registry::{
     ingest::{self, Ingest},
     storage::{Chain, Storage},
 };
-use shared::{
-    config::{Env, FromEnv},
-    s3::S3,
-};
+use shared::s3::S3;
 use tokio::{net::TcpListener, time::timeout};
 
 use crate::{Error, folder::Folder, server::Server, store::Store};
@@ -18,15 +15,6 @@ use crate::{Error, folder::Folder, server::Server, store::Store};
 pub(crate) const BUCKET: &str = "registry";
 /// After which connections that still have not ended are left alone.
 const LONGEST_STOP: Duration = Duration::from_secs(7);
-
-/// Who may do what on this machine: the admin whom clients of the contract know, and tokens that outlive a restart.
-struct Access(Settings);
-
-impl FromEnv for Access {
-    fn from_env(env: &mut Env) -> Option<Self> {
-        Settings::from_env(env, false).map(Self)
-    }
-}
 
 /// The registry, in this process, on this machine's S3, on a port of 127.0.0.1.
 #[derive(Debug)]
@@ -42,7 +30,8 @@ impl Registry {
         folder: &Folder,
         ingest: &ingest::Settings,
     ) -> Result<Self, Error> {
-        let Access(access) = Access::read(Env::new([("JWT_SECRET_KEY", folder.token_secret()?)]))?;
+        // The admin whom clients of the contract know, and tokens that outlive a restart.
+        let access = Settings::public(folder.token_key()?);
         let chain = Chain {
             bucket: Some(BUCKET.to_owned()),
             // As deployed: nothing but S3.

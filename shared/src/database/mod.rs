@@ -39,7 +39,6 @@ use settings::AccessSettings;
 pub use connection::Connection;
 pub use error::ConnectError;
 pub use migrations::Migrations;
-pub use secret::SecretError;
 pub use settings::Settings;
 pub use url::{Url, UrlError};
 

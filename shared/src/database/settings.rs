@@ -1,10 +1,10 @@
 //! The settings of a database, from the environment.
 
 use super::iam::Signer;
-use super::secret::{SecretId, SecretSettings};
 use super::url::{SslMode, Url};
-use crate::aws::{self, Caller};
+use crate::aws::Caller;
 use crate::config::{Env, FromEnv};
+use crate::secret;
 
 /// Where the database is and how a function proves who it is.
 ///
@@ -24,7 +24,7 @@ pub(super) enum AccessSettings {
     /// The password in the URL, or none.
     Url(Url),
     /// A secret, over the URL.
-    Secret(Option<Url>, SecretSettings),
+    Secret(Option<Url>, secret::Settings),
     /// A token instead of a password.
     IamToken(Url, Signer),
 }
@@ -32,10 +32,9 @@ pub(super) enum AccessSettings {
 impl FromEnv for Settings {
     fn from_env(env: &mut Env) -> Option<Self> {
         let url = env.optional::<Url>("DATABASE_URL");
-        let secret = env.optional::<SecretId>("DATABASE_SECRET_ARN");
+        let secret = secret::Settings::from_env(env, "DATABASE_SECRET_ARN");
         let uses_iam = env.or("DATABASE_IAM_AUTH", false);
         let caller = Caller::from_env(env);
-        let endpoint = aws::endpoint(env, "AWS_ENDPOINT_URL_SECRETS_MANAGER");
         let (url, secret, uses_iam, caller) = (url?, secret?, uses_iam?, caller?);
         let access = match (url, secret) {
             (None, None) => {
@@ -46,21 +45,7 @@ impl FromEnv for Settings {
                 env.problem("DATABASE_SECRET_ARN and DATABASE_IAM_AUTH exclude each other");
                 return None;
             }
-            (url, Some(id)) => {
-                let region = id.region().map(ToOwned::to_owned).or(caller.region);
-                if region.is_none() {
-                    env.problem(
-                        "DATABASE_SECRET_ARN is a name without a region: give the ARN, or set AWS_REGION",
-                    );
-                }
-                let secret = SecretSettings {
-                    id,
-                    region: region?,
-                    endpoint: endpoint?,
-                    credentials: caller.credentials,
-                };
-                AccessSettings::Secret(url, secret)
-            }
+            (url, Some(secret)) => AccessSettings::Secret(url, secret),
             (Some(url), None) if uses_iam => {
                 let signer = signer(env, &url, caller);
                 check_for_iam(env, &url);
@@ -166,7 +151,7 @@ mod tests {
             let AccessSettings::Secret(_, secret) = settings.access else {
                 panic!("no secret")
             };
-            secret.region
+            secret.region().to_owned()
         };
         let home = ("AWS_REGION", "us-east-1");
         assert_eq!(

@@ -1,6 +1,6 @@
 //! Who may do what: users, their passwords and their tokens.
 //!
-//! In reading order: [`user`] says who there can be, [`settings`] who there is at first, [`password`] how a login is judged,
+//! In reading order: [`user`] says who there can be, [`settings`] and [`given`] who there is at first, [`password`] how a login is judged,
 //! [`token`] what comes of it. [`Access`] puts them together; `throttle` and `calls` count in it, and `memory` bounds
 //! what it remembers.
 //!
@@ -9,6 +9,7 @@
 //! is known to have changed at once to the instance that did it, and to all others after that time at the latest.
 
 mod calls;
+pub mod given;
 mod memory;
 pub mod password;
 pub mod settings;

@@ -29,6 +29,11 @@ const PAGE: usize = 100;
 pub struct UserName(String);
 
 impl UserName {
+    /// What clients of the contract log in as at first.
+    pub(super) fn public() -> Self {
+        Self("ece30861defaultadminuser".to_owned())
+    }
+
     /// As text.
     pub fn as_str(&self) -> &str {
         &self.0

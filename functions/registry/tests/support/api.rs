@@ -3,11 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::{Body, to_bytes};
-use axum::http::{Request, Response};
-use lambda_http::tower::ServiceExt as _;
-use registry::http::{Caller, Denied, Gate, Permissions, router};
 use registry::ingest::{Ingest, Settings};
 use registry::registry::Registry;
 use registry::storage::{Chain, Storage};
@@ -15,9 +10,11 @@ use registry::upstream;
 use serde_json::{Value, json};
 use testkit::Reply;
 
+use super::client::{Client, access};
+
 /// A client of an API whose sources the test makes up.
 pub struct Api {
-    pub router: Router,
+    pub client: Client,
     pub registry: Arc<Registry>,
     pub sources: testkit::Upstream,
 }
@@ -33,36 +30,26 @@ impl Api {
         let sources = testkit::Upstream::start().await;
         let mut settings = settings(&sources);
         change(&mut settings);
-        Self::on(Storage::new(Chain::default()), &settings, sources).await
+        Self::on(Storage::new(Chain::default(), access()), &settings, sources).await
     }
 
     /// On other stores.
     pub async fn on(storage: Storage, settings: &Settings, sources: testkit::Upstream) -> Self {
-        let storage = storage.asking(Ingest::new(settings));
-        let registry = storage.registry().await.unwrap();
+        let client = Client::of(storage.asking(Ingest::new(settings))).await;
         Self {
-            router: router(storage, gate()),
-            registry,
+            registry: Arc::clone(&client.backend.registry),
+            client,
             sources,
         }
     }
 
     /// What an admin is answered: the status and the JSON.
     pub async fn send(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
-        let answer = self
-            .answer(request(method, path, Some("admin"), body))
-            .await;
-        let status = answer.status().as_u16();
-        let bytes = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
-        (status, serde_json::from_slice(&bytes).unwrap_or_default())
+        self.client.json(method, path, body).await
     }
 
     pub async fn get(&self, path: &str) -> (u16, Value) {
         self.send("GET", path, &Value::Null).await
-    }
-
-    pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
-        self.router.clone().oneshot(request).await.unwrap()
     }
 
     /// Registers an artifact, and tells its id.
@@ -128,39 +115,6 @@ pub fn settings(sources: &testkit::Upstream) -> Settings {
         patience: Duration::from_mins(1),
         gate: None,
     }
-}
-
-/// Lets in an admin, and somebody who may only search; each one's name is the token.
-fn gate() -> Gate {
-    Gate::new(async |token: Option<String>| {
-        let permissions = match token.as_deref() {
-            Some("admin") => Permissions {
-                admin: true,
-                ..Permissions::default()
-            },
-            Some("searcher") => Permissions {
-                search: true,
-                ..Permissions::default()
-            },
-            _ => return Err(Denied::Token),
-        };
-        Ok(Caller {
-            name: token.unwrap_or_default(),
-            permissions,
-        })
-    })
-}
-
-pub fn request(method: &str, path: &str, token: Option<&str>, body: &Value) -> Request<Body> {
-    let mut request = Request::builder().method(method).uri(path);
-    if let Some(token) = token {
-        request = request.header("X-Authorization", token);
-    }
-    let body = match body {
-        Value::Null => Body::empty(),
-        body => Body::from(body.to_string()),
-    };
-    request.body(body).unwrap()
 }
 
 pub fn key(id: &str) -> String {

@@ -9,6 +9,7 @@
 )]
 
 pub mod api;
+pub mod client;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -45,9 +46,7 @@ pub async fn stores() -> Stores {
         .unwrap();
     Stores {
         all: vec![
-            Objects::S3(BucketObjects::new(
-                S3::with_client(s3.client()).bucket(BUCKET),
-            )),
+            objects(&s3),
             Objects::Sqlite(sqlite),
             Objects::Memory(MemoryObjects::default()),
         ],
@@ -70,6 +69,17 @@ pub async fn embedded() -> (EmbeddedS3, TempDir) {
     let store = EmbeddedS3::open(options).await.unwrap();
     store.create_bucket(BUCKET, false).await.unwrap();
     (store, folder)
+}
+
+/// The same, as a store of objects.
+pub async fn bucket() -> (Objects, TempDir) {
+    let (store, folder) = embedded().await;
+    (objects(&store), folder)
+}
+
+pub fn objects(store: &EmbeddedS3) -> Objects {
+    let bucket = S3::with_client(store.client()).bucket(BUCKET);
+    Objects::S3(BucketObjects::new(bucket))
 }
 
 pub fn in_memory() -> Registry {
