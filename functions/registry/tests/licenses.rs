@@ -80,7 +80,7 @@ async fn a_licence_check_answers_yes_or_no_and_why() {
 
 #[tokio::test]
 async fn while_github_does_not_answer_files_and_the_registry_do() {
-    let api = Api::with(|settings| settings.patience = Duration::from_secs(2)).await;
+    let api = Api::start().await;
     put_bert(&api.sources);
     let id = api.create("model", BERT).await;
     let check = async |api: &Api, repository: &str| {
@@ -93,7 +93,6 @@ async fn while_github_does_not_answer_files_and_the_registry_do() {
         Reply::RateLimited(429),
         Reply::Status(503),
         Reply::Cut,
-        Reply::Never,
         Reply::Gated(403),
         Reply::Text("no JSON".to_owned()),
     ] {
@@ -125,6 +124,18 @@ async fn while_github_does_not_answer_files_and_the_registry_do() {
         (status, &why["compatible"], why.get("asked")),
         (200, &json!(false), None)
     );
+}
+
+#[tokio::test]
+async fn a_github_that_never_answers_is_waited_for_no_longer_than_is_told() {
+    let api = Api::with(|settings| settings.patience = Duration::from_millis(200)).await;
+    let id = api.create("model", "https://example.com/model").await;
+    api.sources.put("/github/repos/o/slow", Reply::Never);
+    let sent = json!({ "github_url": "https://github.com/o/slow" });
+    let path = format!("/models/{id}/license-check");
+    let (status, problem) = api.send("POST", &path, &sent).await;
+    let detail = "the licence of the repository could not be found out: no answer in time";
+    assert_eq!((status, &problem["detail"]), (502, &json!(detail)));
 }
 
 #[tokio::test]

@@ -10,6 +10,11 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use proptest::prelude::*;
+use registry::artifact::Id;
+use registry::cost::{Dependencies, costs};
+use registry::lineage::{Externals, graph};
+use registry::relation::{Member, Members};
 use serde_json::{Value, json};
 use support::api::{Api, BERT_CODE, BERT_DATA, key, put_bert, put_child};
 
@@ -241,6 +246,57 @@ async fn a_lineage_has_who_is_meant_and_nobody_else() {
         .get(&format!("/artifact/model/{namesake}/lineage"))
         .await;
     assert_eq!(nodes(&graph), BTreeSet::from([namesake]));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Level by level, with those who are related only, the same comes out as with all there are.
+    #[test]
+    fn who_is_related_is_found_without_looking_at_everybody(
+        artifacts in proptest::collection::vec((0..3usize, name(), proptest::collection::vec(name(), 0..4)), 1..12),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let registry = support::in_memory();
+            let mut members = Vec::new();
+            for (number, (kind, name, others)) in artifacts.into_iter().enumerate() {
+                let kind = ["model", "model", "dataset"][kind];
+                let tags = others.iter().enumerate().map(|(number, other)| {
+                    let tag = if number % 3 == 2 { "dataset" } else { "base_model" };
+                    format!("{tag}:{other}")
+                });
+                let record = json!({
+                    "metadata": {"name": name.replace('/', "-"), "type": kind},
+                    "data": {
+                        "url": format!("https://huggingface.co/{name}"),
+                        "hf_data": [{"repo_id": name, "tags": tags.collect::<Vec<_>>(), "size": 1_u64 << number}],
+                    },
+                });
+                let id: Id = format!("{}", 1000 + number).parse().unwrap();
+                let bytes = record.to_string().into_bytes();
+                registry.objects().create(&key(id.as_str()), bytes).await.unwrap();
+                members.push(Member::of(&registry.find(&id).await.unwrap().0));
+            }
+            let all = Members::new(&members);
+            for member in &members {
+                for externals in [Externals::Excluded, Externals::Included] {
+                    let found = registry.lineage(&member.id, externals).await.ok();
+                    prop_assert_eq!(found, graph(&member.id, &all, externals), "{:#?}", members);
+                }
+                let found = registry.costs(member.kind, &member.id, Dependencies::Included).await.ok();
+                prop_assert_eq!(found, costs(&member.id, &all, Dependencies::Included), "{:#?}", members);
+            }
+            Ok(())
+        })?;
+    }
+}
+
+/// Few names, so that many are meant, with and without an owner.
+fn name() -> impl Strategy<Value = String> {
+    let owner = proptest::sample::select(vec!["", "a/", "b/"]);
+    let name = proptest::sample::select(vec!["x", "y", "z", "u", "v"]);
+    (owner, name).prop_map(|(owner, name)| format!("{owner}{name}"))
 }
 
 #[tokio::test]
