@@ -11,8 +11,14 @@ use std::path::{Path, PathBuf};
 use document_sync::Config;
 use shared::config::{Env, FromEnv};
 
-/// What a deployment to Lambda does not set: there the registry is in S3, whatever they say.
-const ELSEWHERE: [&str; 5] = [
+/// What a deployment to Lambda does not set: there the registry is in S3, whatever they say, and what is secret is in
+/// a secret.
+const ELSEWHERE: [&str; 10] = [
+    "ADMIN_PASSWORD",
+    "JWT_SECRET_KEY",
+    "JWT_SECRET_KEY_PREVIOUS",
+    "JWT_ISSUER",
+    "JWT_AUDIENCE",
     "LOG_LEVEL",
     "USE_S3",
     "USE_SQLITE",
