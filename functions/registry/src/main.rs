@@ -16,9 +16,9 @@ const PREPARATION: Duration = Duration::from_secs(7);
 async fn main() -> Result<(), lambda_http::Error> {
     let config: Config = config::load()?;
     telemetry::init_at(config.log_level);
-    let access = config.access.settings().await.inspect_err(
-        |error| tracing::error!(error = %chain(error), "the function does not know who may do what, so it ends"),
-    )?;
+    // Without it nobody could be let in: Lambda starts the function again for the next request.
+    let access = config.access.settings().await;
+    let access = access.map_err(|error| chain(&error).to_string())?;
     let ingest = Ingest::new(&config.ingest);
     let storage = Storage::new(config.storage, access).asking(ingest);
     // Connecting belongs to the initialization, where Lambda gives more CPU. Failing here must not stop the function:

@@ -7,13 +7,16 @@
 
 mod support;
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{Request, Response};
 use embedded_s3::{EmbeddedS3, Fault, Target};
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use registry::artifact::Kind;
 use registry::audit::Action;
-use registry::registry::Change;
+use registry::registry::{Change, Span, Wanted};
 use serde_json::{Value, json};
 use support::client::{ADMIN, Client, answer, request, start};
 use support::{draft, tester};
@@ -342,7 +345,7 @@ async fn whatever_breaks_what_was_acknowledged_is_written_down() {
     );
     let user = tester();
     let mut acknowledged = Vec::new();
-    for number in 0..60 {
+    for number in 0..30 {
         let url = format!("https://example.com/{number}");
         let Ok((record, _)) = registry.create(draft(Kind::Model, &url)).await else {
             continue;
@@ -363,7 +366,7 @@ async fn whatever_breaks_what_was_acknowledged_is_written_down() {
         }
     }
     store.faults().clear();
-    assert!(acknowledged.len() > 30, "{}", acknowledged.len());
+    assert!(acknowledged.len() > 15, "{}", acknowledged.len());
     let trail = support::registry(&objects);
     for (id, action) in acknowledged {
         let (entries, _) = trail.trail().entries(&id, 0, usize::MAX).await.unwrap();
@@ -371,6 +374,37 @@ async fn whatever_breaks_what_was_acknowledged_is_written_down() {
         assert!(is_there, "{id} {action:?}");
     }
     trail.trail().verify(None).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registration_that_is_interrupted_anywhere_is_written_down_if_anybody_can_see_it() {
+    let (store, _folder) = support::embedded().await;
+    store.faults().set_latency(Duration::from_millis(1));
+    let objects = support::objects(&store);
+    let mut interrupted = 0;
+    for polls in 0..60 {
+        let registry = support::registry(&objects);
+        let draft = draft(Kind::Model, &format!("https://example.com/{polls}"));
+        let mut created = registry.create(draft).boxed();
+        let mut is_done = false;
+        for _ in 0..polls {
+            is_done = is_done || (&mut created).now_or_never().is_some();
+            if !is_done {
+                tokio::time::sleep(Duration::from_micros(200)).await;
+            }
+        }
+        interrupted += usize::from(!is_done);
+    }
+    assert!(interrupted > 5, "{interrupted}");
+    let registry = support::registry(&objects);
+    let everything = Wanted::default().name("*", &[]);
+    let seen = registry.query(&everything, &Span::default()).await.unwrap();
+    assert!(seen.artifacts.len() > 5, "{}", seen.artifacts.len());
+    for artifact in seen.artifacts {
+        let (entries, _) = registry.trail().entries(&artifact.id, 0, 1).await.unwrap();
+        assert_eq!(entries.len(), 1, "{}", artifact.id);
+    }
+    registry.trail().verify(None).await.unwrap();
 }
 
 /// From now on, this block of the trail cannot be written.

@@ -188,13 +188,9 @@ mod tests {
 
     use super::*;
     use crate::access::password::{Hasher, Password};
+    use crate::access::settings::PUBLIC_PASSWORDS;
 
     const KEY: (&str, &str) = ("JWT_SECRET_KEY", "0123456789abcdef0123456789abcdef");
-    const PUBLIC: [&str; 2] = [
-        "correcthorsebatterystaple123(!__+@**(A'\"`;DROP TABLE artifacts;",
-        "correcthorsebatterystaple123(!__+@**(A'\"`;DROP TABLE packages;",
-    ];
-
     struct Outside(Given);
     struct Production(Given);
 
@@ -235,7 +231,7 @@ mod tests {
     async fn outside_production_both_public_passwords_are_the_admin_s() {
         let settings = outside(&[]).await.unwrap();
         assert_eq!(settings.admin.name().as_str(), "ece30861defaultadminuser");
-        for (password, bytes) in PUBLIC.iter().zip([63, 62]) {
+        for (password, bytes) in PUBLIC_PASSWORDS.iter().zip([63, 62]) {
             assert_eq!(password.len(), bytes);
             assert!(is_admin(&settings, password).await);
         }
@@ -256,7 +252,7 @@ mod tests {
         let settings = in_production(&values).await.unwrap();
         assert_eq!(settings.admin.name().as_str(), "root");
         assert!(is_admin(&settings, "a b c d e").await);
-        for password in PUBLIC {
+        for password in PUBLIC_PASSWORDS {
             assert!(!is_admin(&settings, password).await);
         }
     }

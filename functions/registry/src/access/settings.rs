@@ -7,9 +7,10 @@ use super::password::{Hasher, InvalidPassword, Password, PasswordHash};
 use super::token::{Key, Keys};
 use super::user::UserName;
 
-/// The passwords that clients of the contract log in with at first. Both are in circulation, and everybody knows them:
-/// never taken in production.
-const PUBLIC_PASSWORDS: [&str; 2] = [
+/// What clients of the contract log in as at first.
+pub const PUBLIC_NAME: &str = "ece30861defaultadminuser";
+/// What they log in with. Both are in circulation, and everybody knows them: never taken in production.
+pub const PUBLIC_PASSWORDS: [&str; 2] = [
     "correcthorsebatterystaple123(!__+@**(A'\"`;DROP TABLE artifacts;",
     "correcthorsebatterystaple123(!__+@**(A'\"`;DROP TABLE packages;",
 ];
