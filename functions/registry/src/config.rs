@@ -7,6 +7,7 @@ use shared::config::{Env, FromEnv};
 use shared::s3;
 use shared::telemetry::LogLevel;
 
+use crate::http::PublicUrl;
 use crate::storage::Chain;
 
 /// The function's settings.
@@ -14,6 +15,8 @@ use crate::storage::Chain;
 pub struct Config {
     /// Where artifacts are kept: `USE_S3` and what follows it.
     pub storage: Chain,
+    /// `PUBLIC_URL`, where requests do not tell at which address clients reach the function.
+    pub public_url: Option<PublicUrl>,
     /// `LOG_LEVEL`, where the deployment names none.
     pub log_level: Option<LogLevel>,
 }
@@ -37,9 +40,11 @@ impl FromEnv for Config {
             SqliteUrl(Some("registry.db".into())),
         );
         let allow_volatile = env.or("ALLOW_VOLATILE_WRITES", Flag(false));
+        let public_url = env.optional("PUBLIC_URL");
         let log_level = env.optional("LOG_LEVEL");
         asks_for_s3?;
         Some(Self {
+            public_url: public_url?,
             log_level: log_level?,
             storage: Chain {
                 bucket: bucket?,
@@ -147,8 +152,9 @@ mod tests {
             ("USE_SQLITE", "2"),
             ("SQLALCHEMY_DATABASE_URL", "postgresql://u:geheim@host/db"),
             ("ALLOW_VOLATILE_WRITES", "x"),
+            ("PUBLIC_URL", "models.example"),
             ("LOG_LEVEL", "loud"),
         ]);
-        insta::assert_snapshot!(error.unwrap_err(), @"invalid configuration: USE_S3 is invalid: it must be true or false; USE_SQLITE is invalid: it must be true or false; SQLALCHEMY_DATABASE_URL is invalid: it must be sqlite:///file.db, or sqlite:// for memory; ALLOW_VOLATILE_WRITES is invalid: it must be true or false; LOG_LEVEL is invalid: it must be trace, debug, info, warning or error");
+        insta::assert_snapshot!(error.unwrap_err(), @"invalid configuration: USE_S3 is invalid: it must be true or false; USE_SQLITE is invalid: it must be true or false; SQLALCHEMY_DATABASE_URL is invalid: it must be sqlite:///file.db, or sqlite:// for memory; ALLOW_VOLATILE_WRITES is invalid: it must be true or false; PUBLIC_URL is invalid: it must be an http or https URL without query and fragment; LOG_LEVEL is invalid: it must be trace, debug, info, warning or error");
     }
 }

@@ -7,6 +7,7 @@
 //! - [`record`]: what is stored of an artifact, under which `key`; `claim`: which artifact has a URL
 //! - [`registry`]: what can be done with artifacts; `catalogue`: all of them, for queries; [`cursor`]: where a page
 //!   ended; [`pattern`]: what is searched for
+//! - [`content`]: the files that artifacts hold, which clients send to S3 and get from there
 //! - [`storage`]: which store it is, and what is done when it is gone
 //! - [`http`]: all that for clients of HTTP
 //! - [`config`]: what the function is told by its environment
@@ -27,6 +28,7 @@ pub mod artifact;
 pub mod audit;
 pub mod catalogue;
 pub mod config;
+pub mod content;
 pub mod cost;
 pub mod cursor;
 pub mod evidence;

@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use registry::Config;
-use registry::http::{Gate, router};
+use registry::http::{Gate, router_at};
 use registry::storage::Storage;
 use shared::{config, telemetry};
 use tokio::time::timeout;
@@ -21,5 +21,5 @@ async fn main() -> Result<(), lambda_http::Error> {
         tracing::warn!("starting without a store");
     }
     // Nobody is let in until there are users.
-    lambda_http::run(router(storage, Gate::closed())).await
+    lambda_http::run(router_at(storage, Gate::closed(), config.public_url)).await
 }

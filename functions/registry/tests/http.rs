@@ -37,21 +37,21 @@ async fn artifacts_are_read_changed_and_deleted() {
     content-type: application/json
     x-holdfast-store: memory
 
-    {"metadata":{"name":"audience-classifier","id":"3847247294","type":"model"},"data":{"url":"https://example.com/3847247294","download_url":"https://example.com/3847247294"}}
+    {"metadata":{"name":"audience-classifier","id":"3847247294","type":"model"},"data":{"url":"https://example.com/3847247294","download_url":"/artifacts/model/3847247294/download"}}
     "#);
     insta::assert_snapshot!(client.send("GET", "/artifact/model/3847247294", "").await, @r#"
     200 OK
     content-type: application/json
     x-holdfast-store: memory
 
-    {"metadata":{"name":"audience-classifier","id":"3847247294","type":"model"},"data":{"url":"https://example.com/3847247294","download_url":"https://example.com/3847247294"}}
+    {"metadata":{"name":"audience-classifier","id":"3847247294","type":"model"},"data":{"url":"https://example.com/3847247294","download_url":"/artifacts/model/3847247294/download"}}
     "#);
     insta::assert_snapshot!(client.send("GET", "/package/3847247294", "").await, @r#"
     200 OK
     content-type: application/json
     x-holdfast-store: memory
 
-    {"metadata":{"name":"audience-classifier","id":"3847247294","type":"model"},"data":{"url":"https://example.com/3847247294","download_url":"https://example.com/3847247294"}}
+    {"metadata":{"name":"audience-classifier","id":"3847247294","type":"model"},"data":{"url":"https://example.com/3847247294","download_url":"/artifacts/model/3847247294/download"}}
     "#);
     insta::assert_snapshot!(client.send("GET", "/artifacts/dataset/3847247294", "").await, @r#"
     404 Not Found
@@ -69,7 +69,7 @@ async fn artifacts_are_read_changed_and_deleted() {
     content-type: application/json
     x-holdfast-store: memory
 
-    {"metadata":{"name":"audience-classifier","id":"3847247294","type":"model"},"data":{"url":"https://example.com/new","download_url":"https://example.com/new"}}
+    {"metadata":{"name":"audience-classifier","id":"3847247294","type":"model"},"data":{"url":"https://example.com/new","download_url":"/artifacts/model/3847247294/download"}}
     "#);
     let other_name = change.to_string().replace("audience", "other");
     insta::assert_snapshot!(client.send("PUT", "/artifacts/model/3847247294", &other_name).await, @r#"
@@ -111,7 +111,7 @@ async fn an_artifact_is_registered_once() {
         created,
         json!({
             "metadata": { "name": "bert-base-uncased", "id": id, "type": "model" },
-            "data": { "url": body["url"], "download_url": body["url"] },
+            "data": { "url": body["url"], "download_url": format!("/artifacts/model/{id}/download") },
         })
     );
     let (status, again) = client.json("POST", "/artifact/model", &body).await;

@@ -1,5 +1,6 @@
 use std::{net::SocketAddr, time::Duration};
 
+use aws_sdk_s3::Client;
 use registry::{
     http::{Gate, router},
     storage::{Chain, Storage},
@@ -29,7 +30,11 @@ impl Registry {
             is_production: true,
             ..Chain::default()
         };
-        let storage = Storage::with_s3(chain, S3::with_client(store.s3.client()));
+        // Clients are shown the way to S3, so its address must be the one where it listens.
+        let config = store.s3.client().config().to_builder();
+        let config = config.endpoint_url(format!("http://{}", store.address));
+        let s3 = S3::with_client(Client::from_conf(config.build()));
+        let storage = Storage::with_s3(chain, s3);
         if let Err(error) = storage.registry().await {
             tracing::warn!(%error, "starting the registry without a store");
         }

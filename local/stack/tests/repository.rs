@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use document_sync::Config;
 use shared::config::{Env, FromEnv};
 
-/// What a deployment to Lambda does not set: there the registry is in S3, whatever they say.
-const ELSEWHERE: [&str; 5] = [
+/// What a deployment to Lambda does not set: there the registry is in S3, whatever they say, and requests tell where.
+const ELSEWHERE: [&str; 6] = [
     "LOG_LEVEL",
+    "PUBLIC_URL",
     "USE_S3",
     "USE_SQLITE",
     "SQLALCHEMY_DATABASE_URL",

@@ -12,12 +12,13 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Region};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::EncodingType;
-use aws_smithy_types::DateTime;
 use percent_encoding::percent_decode_str;
 
 use crate::aws::{self, Caller};
 use crate::config::{Env, FromEnv};
 
+/// A moment, as S3 tells it.
+pub use aws_smithy_types::DateTime;
 pub use content::{Checksum, Content, Description};
 pub use multipart::{
     Attributes, LARGEST_PART, MOST_PARTS, Part, PartChecksum, SMALLEST_PART, Upload,
