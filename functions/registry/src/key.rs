@@ -17,6 +17,7 @@ pub(crate) const CLAIMS: &str = "claims/";
 const RECORD: &str = "/metadata.json";
 /// The last key in the folder of an artifact that may come before its record.
 const MANIFEST: &str = "/manifest.json";
+const PROGRESS: &str = "/progress";
 
 /// What is known of an artifact.
 pub(crate) fn record(id: &Id) -> String {
@@ -61,7 +62,12 @@ pub(crate) fn archive(id: &Id, aspect: Aspect, digest: &str) -> String {
 
 /// How far an archive has been made.
 pub(crate) fn progress(archive: &str) -> String {
-    format!("{archive}.json")
+    format!("{archive}{PROGRESS}")
+}
+
+/// Of which archive this is the progress; `None` for any other object.
+pub(crate) fn unfinished(key: &str) -> Option<&str> {
+    key.strip_suffix(PROGRESS)
 }
 
 /// Where to go on in a listing of artifacts: behind this key, or behind all the files of the artifact whose it is.

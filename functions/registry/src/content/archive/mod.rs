@@ -209,7 +209,7 @@ impl Content {
             if old.key.starts_with(archive) || age.is_none_or(|age| age < KEPT) {
                 continue;
             }
-            if let Some(unfinished) = old.key.strip_suffix(".json") {
+            if let Some(unfinished) = key::unfinished(&old.key) {
                 progress::discard(self, unfinished).await;
             } else if let Err(error) = self.objects.delete(&old.key).await {
                 tracing::warn!(key = old.key, error = %chain(&error), "an old archive is left behind");

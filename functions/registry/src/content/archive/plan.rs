@@ -131,3 +131,116 @@ fn slices(bytes: Range<u64>) -> impl Iterator<Item = Range<u64>> {
         place(number)..place(number + 1)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use shared::s3::LARGEST_PART;
+
+    use super::*;
+
+    fn members(sizes: &[u64]) -> Vec<Member> {
+        let member = |(number, size): (usize, &u64)| Member {
+            path: format!("{number}/a").parse().unwrap(),
+            size: *size,
+            etag: String::new(),
+            modified: None,
+        };
+        sizes.iter().enumerate().map(member).collect()
+    }
+
+    fn bytes(part: &Part, members: &[Member]) -> u64 {
+        let of = |piece: &Piece| match piece {
+            Piece::Header(file) => {
+                let member = &members[*file];
+                zip::local_header_bytes(member.path.as_str(), member.size)
+            }
+            Piece::Bytes(stretch) => stretch.bytes.end - stretch.bytes.start,
+            Piece::Directory => 0,
+        };
+        match part {
+            Part::Copied(stretch) => stretch.bytes.end - stretch.bytes.start,
+            Part::Sent(pieces) => pieces.iter().map(of).sum(),
+        }
+    }
+
+    /// Sizes around those at which something changes.
+    fn size() -> impl Strategy<Value = u64> {
+        prop_oneof![
+            3 => 0..100_u64,
+            3 => 0..SMALLEST_PART * 3,
+            2 => SMALLEST_PART - 100..SMALLEST_PART + 100,
+            2 => COPIED - 100..COPIED + SMALLEST_PART + 100,
+            1 => (1_u64 << 32) - 100..(1 << 32) + 100,
+            1 => 0..(1_u64 << 37),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn parts_are_what_s3_takes_and_together_they_are_all_files(
+            sizes in prop::collection::vec(size(), 2..40)
+        ) {
+            let members = members(&sizes);
+            let plan = match Plan::of(&members) {
+                Ok(plan) => plan,
+                Err(Error::TooMuch(_)) => return Ok(()),
+                Err(error) => panic!("{error}"),
+            };
+            prop_assert!(plan.parts.len() <= usize::from(MOST_PARTS));
+            let (last, others) = plan.parts.split_last().unwrap();
+            for part in others {
+                let bytes = bytes(part, &members);
+                prop_assert!((SMALLEST_PART..=LARGEST_PART).contains(&bytes), "{part:?}");
+                if let Part::Sent(_) = part {
+                    prop_assert!(bytes < 3 * SMALLEST_PART, "{part:?}");
+                }
+            }
+            let is_sent = matches!(last, Part::Sent(pieces) if pieces.last() == Some(&Piece::Directory));
+            prop_assert!(is_sent);
+            // Every header is followed by its file, byte by byte.
+            let (mut place, mut next) = (0, Vec::new());
+            for part in &plan.parts {
+                let pieces = match part {
+                    Part::Copied(stretch) => vec![Piece::Bytes(stretch.clone())],
+                    Part::Sent(pieces) => pieces.clone(),
+                };
+                for piece in pieces {
+                    match &piece {
+                        Piece::Header(file) => {
+                            prop_assert_eq!(*file, next.len());
+                            prop_assert_eq!(plan.offsets[*file], place);
+                            next.push(0);
+                        }
+                        Piece::Bytes(stretch) => {
+                            prop_assert_eq!(stretch.file + 1, next.len());
+                            prop_assert_eq!(next[stretch.file], stretch.bytes.start);
+                            prop_assert!(stretch.bytes.start < stretch.bytes.end);
+                            next[stretch.file] = stretch.bytes.end;
+                        }
+                        Piece::Directory => prop_assert_eq!(place, plan.directory),
+                    }
+                    place += bytes(&Part::Sent(vec![piece]), &members);
+                }
+            }
+            prop_assert_eq!(&next, &sizes);
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_too_much() {
+        let small = vec![SMALLEST_PART - 1; 206];
+        for (sizes, fits) in [
+            (vec![0; MOST_FILES], true),
+            (vec![0; MOST_FILES + 1], false),
+            (vec![COPIED * 9_990, 1], true),
+            (vec![COPIED * 10_000, 1], false),
+            (vec![u64::MAX, u64::MAX], false),
+            (small[1..].to_vec(), false),
+            (small[2..].to_vec(), true),
+        ] {
+            let plan = Plan::of(&members(&sizes));
+            assert_eq!(plan.is_ok(), fits, "{}", sizes.len());
+        }
+    }
+}

@@ -202,3 +202,148 @@ fn dos(modified: Option<OffsetDateTime>) -> (u16, u16) {
     let date = (years << 9) | (month << 5) | u16::from(moment.day());
     (time, date)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Read, Seek, SeekFrom};
+
+    use time::macros::datetime;
+
+    use super::*;
+
+    /// A file that is zero but for a few places.
+    struct Sparse {
+        written: Vec<(u64, Vec<u8>)>,
+        size: u64,
+        place: u64,
+    }
+
+    impl Read for Sparse {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let left = usize::try_from(self.size - self.place).unwrap_or(usize::MAX);
+            let count = left.min(buffer.len());
+            buffer[..count].fill(0);
+            for (start, bytes) in &self.written {
+                for (offset, byte) in (*start..).zip(bytes) {
+                    if let Some(place) = offset.checked_sub(self.place)
+                        && place < u64::try_from(count).unwrap()
+                    {
+                        buffer[usize::try_from(place).unwrap()] = *byte;
+                    }
+                }
+            }
+            self.place += u64::try_from(count).unwrap();
+            Ok(count)
+        }
+    }
+
+    impl Seek for Sparse {
+        fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+            self.place = match to {
+                SeekFrom::Start(place) => place,
+                SeekFrom::End(back) => self.size.saturating_add_signed(back),
+                SeekFrom::Current(by) => self.place.saturating_add_signed(by),
+            };
+            Ok(self.place)
+        }
+    }
+
+    #[test]
+    fn a_small_archive_is_understood_with_names_and_times() {
+        let modified = Some(datetime!(2026-11-21 06:30:59 UTC));
+        let entry = Entry {
+            name: "ü/😀.txt",
+            size: 5,
+            crc32: crc32fast::hash(b"hello"),
+            modified,
+            offset: 0,
+        };
+        let mut bytes = local_header(&entry);
+        assert_eq!(
+            u64::try_from(bytes.len()),
+            Ok(local_header_bytes(entry.name, 5))
+        );
+        bytes.extend(b"hello");
+        let start = u64::try_from(bytes.len()).unwrap();
+        bytes.extend(directory(&[entry], start));
+        let mut zip = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
+        let mut file = zip.by_index(0).unwrap();
+        assert_eq!(file.name().unwrap(), "ü/😀.txt");
+        assert_eq!(file.unix_mode(), Some(0o100_644));
+        let time = file.last_modified().unwrap();
+        assert_eq!(
+            (
+                time.year(),
+                time.month(),
+                time.day(),
+                time.hour(),
+                time.minute(),
+                time.second()
+            ),
+            (2026, 11, 21, 6, 30, 58)
+        );
+        let mut text = String::new();
+        file.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "hello");
+    }
+
+    #[test]
+    fn sizes_and_places_beyond_32_bits_are_understood() {
+        // Sizes at the border, so that each field is once in its place and once elsewhere.
+        for sizes in [
+            [1_u64 << 32, 1, 5],
+            [u64::from(u32::MAX), 3, 1 << 33],
+            [u64::from(u32::MAX) - 1, 4, 5],
+            [5 << 30, 5 << 30, 5 << 30],
+        ] {
+            let (mut entries, mut written, mut place) = (Vec::new(), Vec::new(), 0);
+            for (size, name) in sizes.into_iter().zip(["a", "b", "c"]) {
+                let entry = Entry {
+                    name,
+                    size,
+                    crc32: 7,
+                    modified: None,
+                    offset: place,
+                };
+                let header = local_header(&entry);
+                let bytes = u64::try_from(header.len()).unwrap();
+                assert_eq!(bytes, local_header_bytes(name, size));
+                written.push((place, header));
+                place += bytes + size;
+                entries.push(entry);
+            }
+            let end = directory(&entries, place);
+            let size = place + u64::try_from(end.len()).unwrap();
+            written.push((place, end));
+            let sparse = Sparse {
+                written,
+                size,
+                place: 0,
+            };
+            let mut zip = zip::ZipArchive::new(sparse).unwrap();
+            for (number, entry) in entries.iter().enumerate() {
+                let file = zip.by_index(number).unwrap();
+                assert_eq!(
+                    (file.size(), file.compressed_size()),
+                    (entry.size, entry.size)
+                );
+                assert_eq!((file.header_start(), file.crc32()), (entry.offset, 7));
+                let start = entry.offset + local_header_bytes(entry.name, entry.size);
+                assert_eq!(file.data_start(), Some(start));
+            }
+        }
+    }
+
+    #[test]
+    fn times_that_the_format_does_not_know_are_its_first() {
+        for (moment, expected) in [
+            (None, (0, 33)),
+            (Some(datetime!(1979-12-31 23:59:59 UTC)), (0, 33)),
+            (Some(datetime!(1980-01-01 00:00:00 UTC)), (0, 33)),
+            (Some(datetime!(2107-12-31 23:59:59 UTC)), (0xbf7d, 0xff9f)),
+            (Some(datetime!(2108-01-01 00:00:00 UTC)), (0, 33)),
+        ] {
+            assert_eq!(dos(moment), expected, "{moment:?}");
+        }
+    }
+}
