@@ -1,6 +1,5 @@
 //! Archives that S3 puts together, read by somebody else's program.
 #![expect(
-    clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
     reason = "helpers of tests stop at what they do not expect"
@@ -245,7 +244,7 @@ async fn a_making_that_takes_too_long_is_gone_on_with() {
                 break key;
             }
             Err(Error::NotYet { done, parts }) => {
-                assert_eq!(parts, 6);
+                assert!(parts.is_none_or(|parts| parts == 6));
                 // What is done stays done. Where the time ended before S3 was asked, nobody knows of it.
                 let done = done.unwrap_or_default();
                 assert!(done == 0 || done >= most, "{done}, and {most} before");

@@ -14,7 +14,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response};
 use embedded_s3::{Fault, Target};
 use lambda_http::tower::ServiceExt as _;
-use registry::http::{Caller, Denied, Gate, Permissions, router};
+use registry::http::{Caller, Denied, Gate, Permissions, router, router_at};
 use registry::registry::Registry;
 use registry::storage::{Chain, Storage};
 use serde_json::{Value, json};
@@ -229,6 +229,50 @@ async fn odd_names_arrive_through_every_gateway() {
         let answer = client.answer(request.map(|_| Body::empty())).await;
         assert_eq!(answer.status(), 200, "{event}");
     }
+}
+
+#[tokio::test]
+async fn the_address_of_a_download_is_the_one_that_was_asked() {
+    let client = start().await;
+    let host = "https://a1b2c3d4e5.execute-api.us-east-1.amazonaws.com";
+    for (event, path, origin) in [
+        // A REST API has its stage in the address, and not in the path that it hands on.
+        ("rest-api-create", "/artifact/model", format!("{host}/prod")),
+        ("http-api-query", "/artifacts", host.to_owned()),
+    ] {
+        let file = format!(
+            "{}/../../events/registry.{event}.json",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let text = std::fs::read_to_string(file).unwrap();
+        let event = lambda_http::request::from_str(&text).unwrap();
+        let mut request =
+            event.map(|_| Body::from(format!(r#"{{"url": "https://a.example{path}"}}"#)));
+        *request.method_mut() = "POST".parse().unwrap();
+        *request.uri_mut() = "/artifact/model".parse().unwrap();
+        let admin = "admin".parse().unwrap();
+        request.headers_mut().insert("x-authorization", admin);
+        let answer = client.answer(request).await;
+        assert_eq!(answer.status(), 201);
+        let artifact: Value = serde_json::from_slice(&body_of(answer).await).unwrap();
+        let address = artifact["data"]["download_url"].as_str().unwrap();
+        let id = artifact["metadata"]["id"].as_str().unwrap();
+        assert_eq!(address, format!("{origin}/artifacts/model/{id}/download"));
+    }
+    let storage = Storage::new(Chain::default());
+    let url = Some("https://models.example/registry".parse().unwrap());
+    let answer = router_at(storage, gate(), url)
+        .oneshot(request(
+            "POST",
+            "/artifact/model",
+            Some("admin"),
+            r#"{"url": "https://a.example"}"#,
+        ))
+        .await
+        .unwrap();
+    let artifact: Value = serde_json::from_slice(&body_of(answer).await).unwrap();
+    let address = artifact["data"]["download_url"].as_str().unwrap();
+    assert!(address.starts_with("https://models.example/registry/artifacts/model/"));
 }
 
 #[tokio::test]

@@ -98,7 +98,7 @@ pub enum Error {
         /// Parts of the archive that are there, as far as this request knows.
         done: Option<usize>,
         /// All its parts.
-        parts: usize,
+        parts: Option<usize>,
     },
     /// Files changed while they were put together.
     #[error("the files were changed while they were put together")]

@@ -12,7 +12,7 @@ use url::Url;
 
 use super::App;
 use super::answer::Reading;
-use super::files::{content, purpose, redirect, request};
+use super::files::{content, hand_out, purpose, redirect};
 use super::gate::Caller;
 use crate::artifact::{Id, Kind};
 use crate::content::{Aspect, Error, Whole};
@@ -87,11 +87,7 @@ async fn answer(
             content.get_archive(&key, &name, purpose(method)).await?
         }
     };
-    if wanted.redirect == Some(false) {
-        Ok(request(&signed))
-    } else {
-        Ok(redirect(StatusCode::FOUND, &signed.url))
-    }
+    Ok(hand_out(&signed, wanted.redirect))
 }
 
 /// Sends a client to where the artifact comes from.

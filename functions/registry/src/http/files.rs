@@ -16,6 +16,7 @@ use super::answer::{Reading, Writing};
 use super::gate::Caller;
 use crate::artifact::{Id, Kind};
 use crate::content::{self, Content, FilePath, Page, Sha256};
+use crate::key;
 use crate::registry::Registry;
 use crate::store::StoreKind;
 
@@ -26,6 +27,8 @@ const CHECKSUM: HeaderName = HeaderName::from_static("x-amz-checksum-sha256");
 const DIGESTS: [&str; 2] = ["repr-digest", "content-digest"];
 /// Seconds until S3 may be back.
 const LATER: u32 = 10;
+/// The longest key, in bytes of UTF-8.
+const LONGEST_KEY: usize = 1024;
 /// The most files on a page, and how many there are if nobody says.
 const PAGE: u16 = 1000;
 
@@ -121,11 +124,7 @@ pub(super) async fn get(
     let signed = content(&app, &registry, &id)?
         .get(&path, purpose(&method))
         .await?;
-    if getting.redirect == Some(false) {
-        Ok(request(&signed))
-    } else {
-        Ok(redirect(StatusCode::FOUND, &signed.url))
-    }
+    Ok(hand_out(&signed, getting.redirect))
 }
 
 /// `DELETE /artifacts/{artifact_type}/{id}/files/{path}`
@@ -159,6 +158,11 @@ pub(super) async fn list(
     }
     registry.read(kind, &id).await?;
     let after = paging.after.filter(|after| !after.is_empty());
+    let longest = LONGEST_KEY.saturating_sub(key::files(&id).len());
+    if after.as_ref().is_some_and(|after| after.len() > longest) {
+        let detail = "after must be what an earlier answer has as next";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+    }
     match content(&app, &registry, &id) {
         Ok(content) => Ok(Json(content.page(after.as_deref(), limit).await?)),
         // Where files cannot be, there are none.
@@ -188,6 +192,15 @@ pub(super) fn purpose(method: &Method) -> content::Reading {
     }
 }
 
+/// Shows a client the way to bytes. Whoever gets any of an artifact comes through here.
+pub(super) fn hand_out(signed: &Presigned, redirects: Option<bool>) -> Response {
+    if redirects == Some(false) {
+        request(signed)
+    } else {
+        redirect(StatusCode::FOUND, &signed.url)
+    }
+}
+
 /// Sends a client to an address that nobody should remember.
 pub(super) fn redirect(status: StatusCode, url: &str) -> Response {
     let Ok(location) = HeaderValue::from_str(url) else {
@@ -202,7 +215,7 @@ pub(super) fn redirect(status: StatusCode, url: &str) -> Response {
 }
 
 /// Tells a client what to send to S3.
-pub(super) fn request(signed: &Presigned) -> Response {
+fn request(signed: &Presigned) -> Response {
     let no_store = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     ([no_store], Json(described(signed))).into_response()
 }

@@ -212,8 +212,14 @@ impl Answer {
 
 /// Bytes that are not all the same, and other ones for each seed.
 pub fn pattern(length: usize, seed: u8) -> Vec<u8> {
-    let seed = usize::from(seed);
-    (0..length)
-        .map(|index| u8::try_from((index * 31 + index / 251 + seed * 7) % 256).unwrap())
-        .collect()
+    // Of a prime length, so that no two stretches of a file are the same by accident.
+    let block: Vec<u8> = (0..65_521_usize)
+        .map(|index| u8::try_from((index * 31 + index / 251) % 256).unwrap() ^ seed)
+        .collect();
+    let mut bytes = Vec::with_capacity(length + block.len());
+    while bytes.len() < length {
+        bytes.extend_from_slice(&block);
+    }
+    bytes.truncate(length);
+    bytes
 }

@@ -31,8 +31,8 @@ pub const MOST_READ: u64 = 1 << 30;
 
 /// Counted up when the same files make another archive than before.
 const FORMAT: u8 = 1;
-/// How long somebody is left alone beyond the time that their request may take.
-const GRACE: Duration = Duration::from_secs(2);
+/// How long somebody is left alone beyond the time that their work may take, to note how far it came.
+const GRACE: Duration = Duration::from_secs(4);
 /// How often it is looked whether somebody else has finished.
 const LOOK: Duration = Duration::from_millis(300);
 /// An archive of what the files were before is kept that long: somebody may be about to get it.
@@ -56,6 +56,16 @@ impl Content {
     /// [`Error::NoSuchAspect`], [`Error::TooMuch`]; [`Error::NotYet`] and [`Error::Changed`] when asking again helps.
     pub async fn whole(&self, aspect: Aspect, patience: Duration) -> Result<Whole, Error> {
         let deadline = Instant::now() + patience;
+        // What comes before and after the making is short, unless S3 is slow.
+        let whole = timeout_at(deadline + GRACE, self.whole_until(aspect, deadline));
+        let late = Error::NotYet {
+            done: None,
+            parts: None,
+        };
+        whole.await.unwrap_or(Err(late))
+    }
+
+    async fn whole_until(&self, aspect: Aspect, deadline: Instant) -> Result<Whole, Error> {
         let mut members = self.members().await?;
         if members.is_empty() {
             return Ok(Whole::Nowhere);
@@ -127,8 +137,10 @@ impl Content {
             let lasting = time::Duration::try_from(left + GRACE).unwrap_or_default();
             let Some(turn) = Turn::take(self, archive, lasting).await? else {
                 if left < LOOK {
-                    let parts = plan.parts.len();
-                    return Err(Error::NotYet { done: None, parts });
+                    return Err(Error::NotYet {
+                        done: None,
+                        parts: Some(plan.parts.len()),
+                    });
                 }
                 sleep(LOOK).await;
                 continue;
@@ -175,7 +187,7 @@ impl Content {
             Ok(Err(error)) => error,
             Err(_late) => Error::NotYet {
                 done: Some(build.parts_done()),
-                parts: plan.parts.len(),
+                parts: Some(plan.parts.len()),
             },
         };
         turn.pass_on(self, build.known()).await;
