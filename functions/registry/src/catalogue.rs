@@ -86,8 +86,8 @@ impl Catalogue {
         Ok(known.values().filter_map(|one| one.entry.clone()).collect())
     }
 
-    /// The next artifacts behind the object of key `after`, in the order of their keys: at least one if there is any,
-    /// at most a thousand, and the key to go on from; `None` after the last.
+    /// The next artifacts behind the object of key `after`, in the order of their keys: at most a thousand, and none
+    /// where files fill the page; and the key to go on from, `None` after the last.
     pub(crate) async fn page(
         &self,
         objects: &Objects,
@@ -95,7 +95,7 @@ impl Catalogue {
     ) -> Result<(Vec<Arc<Entry>>, Option<String>), StoreError> {
         let listed = objects.list(key::ARTIFACTS, after, PAGE).await?;
         let next = (listed.len() == PAGE)
-            .then(|| listed.last().map(|last| last.key.clone()))
+            .then(|| listed.last().map(|last| key::behind(&last.key)))
             .flatten();
         let (mut known, missing) = self.compare(listed, after, next.as_deref());
         let fetched: Vec<Option<(String, Known)>> =

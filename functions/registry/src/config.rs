@@ -8,6 +8,7 @@ use shared::s3;
 use shared::telemetry::LogLevel;
 
 use crate::access;
+use crate::http::PublicUrl;
 use crate::ingest;
 use crate::storage::Chain;
 
@@ -20,6 +21,8 @@ pub struct Config {
     pub ingest: ingest::Settings,
     /// Who there is at first, and what tokens are signed with.
     pub access: access::given::Given,
+    /// `PUBLIC_URL`, where requests do not tell at which address clients reach the function.
+    pub public_url: Option<PublicUrl>,
     /// `LOG_LEVEL`, where the deployment names none.
     pub log_level: Option<LogLevel>,
 }
@@ -45,10 +48,12 @@ impl FromEnv for Config {
         let allow_volatile = env.or("ALLOW_VOLATILE_WRITES", Flag(false));
         let ingest = ingest::Settings::from_env(env);
         let access = access::given::Given::from_env(env, is_production);
+        let public_url = env.optional("PUBLIC_URL");
         let log_level = env.optional("LOG_LEVEL");
         asks_for_s3?;
         Some(Self {
             ingest: ingest?,
+            public_url: public_url?,
             log_level: log_level?,
             access: access?,
             storage: Chain {
@@ -164,8 +169,9 @@ mod tests {
             ("USE_SQLITE", "2"),
             ("SQLALCHEMY_DATABASE_URL", "postgresql://u:geheim@host/db"),
             ("ALLOW_VOLATILE_WRITES", "x"),
+            ("PUBLIC_URL", "models.example"),
             ("LOG_LEVEL", "loud"),
         ]);
-        insta::assert_snapshot!(error.unwrap_err(), @"invalid configuration: USE_S3 is invalid: it must be true or false; USE_SQLITE is invalid: it must be true or false; SQLALCHEMY_DATABASE_URL is invalid: it must be sqlite:///file.db, or sqlite:// for memory; ALLOW_VOLATILE_WRITES is invalid: it must be true or false; LOG_LEVEL is invalid: it must be trace, debug, info, warning or error");
+        insta::assert_snapshot!(error.unwrap_err(), @"invalid configuration: USE_S3 is invalid: it must be true or false; USE_SQLITE is invalid: it must be true or false; SQLALCHEMY_DATABASE_URL is invalid: it must be sqlite:///file.db, or sqlite:// for memory; ALLOW_VOLATILE_WRITES is invalid: it must be true or false; PUBLIC_URL is invalid: it must be an http or https URL without query and fragment; LOG_LEVEL is invalid: it must be trace, debug, info, warning or error");
     }
 }

@@ -13,6 +13,7 @@
 //! - [`relation`]: how artifacts refer to each other, and what follows from it, [`lineage`] and [`cost`]
 //! - [`registry`]: what can be done with artifacts; `catalogue`: all of them, for queries; [`cursor`]: where a page
 //!   ended; [`pattern`]: what is searched for
+//! - [`content`]: the files that artifacts hold, which clients send to S3 and get from there
 //! - [`access`]: who may do what, and [`audit`]: what was done
 //! - [`backend`]: all that on one store, and [`storage`]: which store it is, and what is done when it is gone
 //! - [`http`]: all that for clients of HTTP
@@ -28,6 +29,7 @@ pub mod audit;
 pub mod backend;
 pub mod catalogue;
 pub mod config;
+pub mod content;
 pub mod cost;
 pub mod cursor;
 pub mod evidence;

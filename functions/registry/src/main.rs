@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use registry::Config;
-use registry::http::router;
+use registry::http::router_at;
 use registry::ingest::Ingest;
 use registry::storage::Storage;
 use shared::telemetry::chain;
@@ -26,5 +26,5 @@ async fn main() -> Result<(), lambda_http::Error> {
     if !matches!(timeout(PREPARATION, storage.backend()).await, Ok(Ok(_))) {
         tracing::warn!("starting without a store");
     }
-    lambda_http::run(router(storage)).await
+    lambda_http::run(router_at(storage, config.public_url)).await
 }

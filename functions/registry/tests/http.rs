@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::Request;
 use embedded_s3::{Fault, Target};
 use lambda_http::tower::ServiceExt as _;
-use registry::http::router;
+use registry::http::{router, router_at};
 use registry::storage::{Chain, Storage};
 use serde_json::{Value, json};
 use shared::s3::{S3, Settings};
@@ -23,21 +23,21 @@ async fn artifacts_are_read_changed_and_deleted() {
     content-type: application/json
     x-holdfast-store: memory
 
-    {"metadata":{"name":"audience-classifier","id":"3847247294","type":"model"},"data":{"url":"https://example.com/3847247294","download_url":"https://example.com/3847247294"}}
+    {"metadata":{"name":"audience-classifier","id":"3847247294","type":"model"},"data":{"url":"https://example.com/3847247294","download_url":"/artifacts/model/3847247294/download"}}
     "#);
     insta::assert_snapshot!(client.send("GET", "/artifact/model/3847247294", "").await, @r#"
     200 OK
     content-type: application/json
     x-holdfast-store: memory
 
-    {"metadata":{"name":"audience-classifier","id":"3847247294","type":"model"},"data":{"url":"https://example.com/3847247294","download_url":"https://example.com/3847247294"}}
+    {"metadata":{"name":"audience-classifier","id":"3847247294","type":"model"},"data":{"url":"https://example.com/3847247294","download_url":"/artifacts/model/3847247294/download"}}
     "#);
     insta::assert_snapshot!(client.send("GET", "/package/3847247294", "").await, @r#"
     200 OK
     content-type: application/json
     x-holdfast-store: memory
 
-    {"metadata":{"name":"audience-classifier","id":"3847247294","type":"model"},"data":{"url":"https://example.com/3847247294","download_url":"https://example.com/3847247294"}}
+    {"metadata":{"name":"audience-classifier","id":"3847247294","type":"model"},"data":{"url":"https://example.com/3847247294","download_url":"/artifacts/model/3847247294/download"}}
     "#);
     insta::assert_snapshot!(client.send("GET", "/artifacts/dataset/3847247294", "").await, @r#"
     404 Not Found
@@ -55,7 +55,7 @@ async fn artifacts_are_read_changed_and_deleted() {
     content-type: application/json
     x-holdfast-store: memory
 
-    {"metadata":{"name":"audience-classifier","id":"3847247294","type":"model"},"data":{"url":"https://example.com/new","download_url":"https://example.com/new"}}
+    {"metadata":{"name":"audience-classifier","id":"3847247294","type":"model"},"data":{"url":"https://example.com/new","download_url":"/artifacts/model/3847247294/download"}}
     "#);
     let other_name = change.to_string().replace("audience", "other");
     insta::assert_snapshot!(client.send("PUT", "/artifacts/model/3847247294", &other_name).await, @r#"
@@ -97,7 +97,7 @@ async fn an_artifact_is_registered_once() {
         created,
         json!({
             "metadata": { "name": "bert-base-uncased", "id": id, "type": "model" },
-            "data": { "url": body["url"], "download_url": body["url"] },
+            "data": { "url": body["url"], "download_url": format!("/artifacts/model/{id}/download") },
         })
     );
     let (status, again) = client.json("POST", "/artifact/model", &body).await;
@@ -215,6 +215,50 @@ async fn odd_names_arrive_through_every_gateway() {
         let answer = client.answer(request.map(|_| Body::empty())).await;
         assert_eq!(answer.status(), 200, "{event}");
     }
+}
+
+#[tokio::test]
+async fn the_address_of_a_download_is_the_one_that_was_asked() {
+    let client = start().await;
+    let host = "https://a1b2c3d4e5.execute-api.us-east-1.amazonaws.com";
+    for (event, path, origin) in [
+        // A REST API has its stage in the address, and not in the path that it hands on.
+        ("rest-api-create", "/artifact/model", format!("{host}/prod")),
+        ("http-api-query", "/artifacts", host.to_owned()),
+    ] {
+        let file = format!(
+            "{}/../../events/registry.{event}.json",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let text = std::fs::read_to_string(file).unwrap();
+        let event = lambda_http::request::from_str(&text).unwrap();
+        let mut request =
+            event.map(|_| Body::from(format!(r#"{{"url": "https://a.example{path}"}}"#)));
+        *request.method_mut() = "POST".parse().unwrap();
+        *request.uri_mut() = "/artifact/model".parse().unwrap();
+        let token = client.admin.parse().unwrap();
+        request.headers_mut().insert("x-authorization", token);
+        let answer = client.answer(request).await;
+        assert_eq!(answer.status(), 201);
+        let artifact: Value = serde_json::from_slice(&body_of(answer).await).unwrap();
+        let address = artifact["data"]["download_url"].as_str().unwrap();
+        let id = artifact["metadata"]["id"].as_str().unwrap();
+        assert_eq!(address, format!("{origin}/artifacts/model/{id}/download"));
+    }
+    let storage = Storage::new(Chain::default(), access());
+    let url = Some("https://models.example/registry".parse().unwrap());
+    let answer = router_at(storage, url)
+        .oneshot(request(
+            "POST",
+            "/artifact/model",
+            Some(&client.admin),
+            r#"{"url": "https://a.example"}"#,
+        ))
+        .await
+        .unwrap();
+    let artifact: Value = serde_json::from_slice(&body_of(answer).await).unwrap();
+    let address = artifact["data"]["download_url"].as_str().unwrap();
+    assert!(address.starts_with("https://models.example/registry/artifacts/model/"));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 use std::{net::SocketAddr, time::Duration};
 
+use aws_sdk_s3::Client;
 use registry::{
     access::settings::Settings,
     http::router,
@@ -38,8 +39,11 @@ impl Registry {
             is_production: true,
             ..Chain::default()
         };
-        let storage = Storage::with_s3(chain, access, S3::with_client(store.s3.client()))
-            .asking(Ingest::new(ingest));
+        // Clients are shown the way to S3, so its address must be the one where it listens.
+        let config = store.s3.client().config().to_builder();
+        let config = config.endpoint_url(format!("http://{}", store.address));
+        let s3 = S3::with_client(Client::from_conf(config.build()));
+        let storage = Storage::with_s3(chain, access, s3).asking(Ingest::new(ingest));
         if let Err(error) = storage.backend().await {
             tracing::warn!(%error, "starting the registry without a store");
         }

@@ -12,8 +12,8 @@ use document_sync::Config;
 use shared::config::{Env, FromEnv};
 
 /// What a deployment to Lambda does not set: there the registry is in S3, whatever they say, GitHub's token has one
-/// name, and what is secret is in a secret.
-const ELSEWHERE: [&str; 12] = [
+/// name, what is secret is in a secret, and requests tell where the registry is.
+const ELSEWHERE: [&str; 13] = [
     "GH_TOKEN",
     "GITHUB_RAW_URL",
     "ADMIN_PASSWORD",
@@ -22,6 +22,7 @@ const ELSEWHERE: [&str; 12] = [
     "JWT_ISSUER",
     "JWT_AUDIENCE",
     "LOG_LEVEL",
+    "PUBLIC_URL",
     "USE_S3",
     "USE_SQLITE",
     "SQLALCHEMY_DATABASE_URL",

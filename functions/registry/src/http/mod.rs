@@ -1,8 +1,8 @@
 //! The registry as a client of HTTP sees it: the contract's operations, and the other names they are known by.
 //!
 //! In reading order: the routes are here; `gate` says who asks, `answer` from which store, `artifacts`, `models`, `search`,
-//! `users` and `audit` do what is asked, `body` reads what comes, `health` tells how it goes; `error` is the table of
-//! statuses.
+//! `users` and `audit` do what is asked, `files`, `uploads` and `download` show the way to what artifacts hold, `origin`
+//! says where we are, `body` reads what comes, `health` tells how it goes; `error` is the table of statuses.
 
 mod activity;
 mod answer;
@@ -10,11 +10,15 @@ mod artifacts;
 mod audit;
 mod body;
 mod cross_origin;
+mod download;
 mod error;
+mod files;
 mod gate;
 mod health;
 mod models;
+mod origin;
 mod search;
+mod uploads;
 mod users;
 
 use std::sync::Arc;
@@ -29,6 +33,7 @@ use shared::problem::{self, Problem};
 
 use crate::storage::Storage;
 use activity::Activity;
+pub use origin::PublicUrl;
 
 /// The largest body taken, in bytes: documents about artifacts, never what they hold.
 const MAX_BODY: usize = 1 << 20;
@@ -37,20 +42,31 @@ const MAX_BODY: usize = 1 << 20;
 #[derive(Debug)]
 struct App {
     storage: Storage,
+    public_url: Option<PublicUrl>,
     activity: Activity,
     started: Instant,
 }
 
 /// The registry's routes, on these stores.
 pub fn router(storage: Storage) -> Router {
+    router_at(storage, None)
+}
+
+/// As [`router`], for clients that reach it at another address than requests tell.
+pub fn router_at(storage: Storage, public_url: Option<PublicUrl>) -> Router {
     let app = Arc::new(App {
         storage,
+        public_url,
         activity: Activity::default(),
         started: Instant::now(),
     });
     let artifact = get(artifacts::read)
         .put(artifacts::update)
         .delete(artifacts::remove);
+    let file = get(files::get)
+        .put(files::send)
+        .post(files::send)
+        .delete(files::remove);
     let for_callers = Router::new()
         .route("/artifacts", post(search::query))
         .route("/artifacts/{artifact_type}/{id}", artifact)
@@ -76,9 +92,38 @@ pub fn router(storage: Storage) -> Router {
         .route("/users/{name}/password", put(users::set_password))
         .route("/users/{name}/permissions", put(users::set_permissions))
         .route("/verify-token", get(users::verify_token))
+        // What artifacts hold.
+        .route("/artifacts/{artifact_type}/{id}/files", get(files::list))
+        .route("/artifacts/{artifact_type}/{id}/files/{*path}", file)
+        .route(
+            "/artifacts/{artifact_type}/{id}/uploads",
+            post(uploads::begin),
+        )
+        .route(
+            "/artifacts/{artifact_type}/{id}/uploads/{upload_id}",
+            get(uploads::parts).delete(uploads::abort),
+        )
+        .route(
+            "/artifacts/{artifact_type}/{id}/uploads/{upload_id}/parts",
+            post(uploads::sign),
+        )
+        .route(
+            "/artifacts/{artifact_type}/{id}/uploads/{upload_id}/complete",
+            post(uploads::complete),
+        )
+        .route(
+            "/artifacts/{artifact_type}/{id}/download",
+            get(download::download),
+        )
         // Other names that clients use.
         .route("/artifact/{artifact_type}/{id}", get(artifacts::read))
         .route("/package/{id}", get(artifacts::find))
+        .route(
+            "/artifact/{artifact_type}/{id}/download",
+            get(download::download),
+        )
+        .route("/download/{artifact_type}/{id}", get(download::download))
+        .route("/models/{id}/download", get(download::download_model))
         .route("/artifact/byRegex", post(search::by_regex))
         .route("/artifacts/byRegEx", post(search::by_regex))
         .route("/artifacts/byName/{*name}", get(search::by_name))
