@@ -1,0 +1,88 @@
+use super::{Error, Registry, TRIES};
+use crate::artifact::{Id, Kind};
+use crate::claim::{self, Held};
+use crate::key;
+use crate::record::{self, Record};
+use crate::source::Source;
+use crate::store::{Etag, StoreError};
+
+/// A new source for an artifact.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// Which must be the artifact's: it cannot be renamed.
+    pub name: String,
+    /// Where it comes from now.
+    pub source: Source,
+    /// Who says so.
+    pub user: String,
+    /// Only if the artifact is still this one.
+    pub etag: Option<Etag>,
+}
+
+impl Registry {
+    /// Gives an artifact another source.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OtherName`]; [`Error::Exists`] when another artifact has the new URL; [`Error::Changed`].
+    pub async fn update(
+        &self,
+        kind: Kind,
+        id: &Id,
+        change: &Change,
+    ) -> Result<(Record, Etag), Error> {
+        let mut held = None;
+        let updated = self.update_holding(kind, id, change, &mut held).await;
+        if let (Err(error), Some(held)) = (&updated, held)
+            && !matches!(error, Error::Store(_))
+        {
+            claim::release(&self.objects, held).await;
+        }
+        updated
+    }
+
+    async fn update_holding(
+        &self,
+        kind: Kind,
+        id: &Id,
+        change: &Change,
+        held: &mut Option<Held>,
+    ) -> Result<(Record, Etag), Error> {
+        for _ in 0..TRIES {
+            let (record, etag) = self.read(kind, id).await?;
+            if change.etag.as_ref().is_some_and(|seen| *seen != etag) {
+                return Err(Error::Changed);
+            }
+            if record.name != change.name {
+                return Err(Error::OtherName);
+            }
+            let mut next = record.clone();
+            next.revision += 1;
+            next.updated_at = Some(record::now());
+            next.updated_by = Some(change.user.clone());
+            let mut old = None;
+            if record.url != change.source.as_str() {
+                old = self.claim_of(&record).await?;
+                *held = Some(claim::take(&self.objects, kind, &change.source, id).await?);
+                next.set_source(&change.source);
+            }
+            let (key, bytes) = (key::record(id), next.to_bytes());
+            let written = match self.objects.replace(&key, bytes.clone(), &etag).await {
+                Ok(etag) => Some(etag),
+                Err(StoreError::Changed) => self.is_ours(&key, &bytes).await?,
+                // Perhaps only the answer was lost.
+                Err(error) => match self.is_ours(&key, &bytes).await {
+                    Ok(Some(etag)) => Some(etag),
+                    _ => return Err(error.into()),
+                },
+            };
+            if let Some(etag) = written {
+                if let Some(old) = old {
+                    claim::release(&self.objects, old).await;
+                }
+                return Ok((next, etag));
+            }
+        }
+        Err(Error::Busy)
+    }
+}

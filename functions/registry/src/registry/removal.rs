@@ -1,0 +1,61 @@
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use super::{Error, Registry, TRIES};
+use crate::artifact::{Id, Kind};
+use crate::catalogue::PARALLEL;
+use crate::claim;
+use crate::key;
+use crate::record::Record;
+use crate::store::StoreError;
+
+impl Registry {
+    /// Removes an artifact: its record first, so that nobody sees it any more, then its files.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`].
+    pub async fn delete(&self, kind: Kind, id: &Id) -> Result<Record, Error> {
+        for _ in 0..TRIES {
+            let (record, etag) = self.read(kind, id).await?;
+            let held = self.claim_of(&record).await?;
+            match self.objects.delete_if(&key::record(id), &etag).await {
+                Ok(()) => {
+                    if let Some(held) = held {
+                        claim::release(&self.objects, held).await;
+                    }
+                    self.delete_all(&key::folder(id)).await?;
+                    return Ok(record);
+                }
+                Err(StoreError::Changed) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// Removes all artifacts and claims. Whoever registers one at the same moment may find it gone, or kept.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`]: some may be left. Doing it again removes them.
+    pub async fn reset(&self) -> Result<(), Error> {
+        self.delete_all(key::ARTIFACTS).await?;
+        self.delete_all(key::CLAIMS).await
+    }
+
+    async fn delete_all(&self, prefix: &str) -> Result<(), Error> {
+        loop {
+            let listed = self.objects.list(prefix, None, 1000).await?;
+            if listed.is_empty() {
+                return Ok(());
+            }
+            stream::iter(listed.into_iter().map(|object| {
+                let objects = self.objects.clone();
+                async move { objects.delete(&object.key).await }
+            }))
+            .buffer_unordered(PARALLEL)
+            .try_collect::<Vec<()>>()
+            .await?;
+        }
+    }
+}
