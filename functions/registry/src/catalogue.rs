@@ -57,6 +57,18 @@ pub(crate) enum Description {
     Elsewhere,
 }
 
+impl Entry {
+    /// An artifact without its description.
+    pub(crate) fn named(id: Id, name: String, kind: Kind) -> Self {
+        Self {
+            id,
+            name,
+            kind,
+            description: Description::Elsewhere,
+        }
+    }
+}
+
 impl Catalogue {
     /// The next artifacts behind the object of key `after`, in the order of their keys: at least one if there is any,
     /// at most a thousand, and the key to go on from; `None` after the last.
@@ -122,12 +134,12 @@ impl Catalogue {
 
     fn keep(&self, (key, record): (String, Fetched)) -> (String, Known) {
         let entry = record.record.map(|record| {
-            let readmes: Vec<&str> = record.readmes().collect();
-            let bytes: usize = readmes.iter().map(|readme| readme.len()).sum();
-            let description = if bytes + self.descriptions.load(Ordering::Relaxed) > DESCRIPTIONS {
+            let text = record.description();
+            let bytes = text.len() + self.descriptions.load(Ordering::Relaxed);
+            let description = if bytes > DESCRIPTIONS {
                 Description::Elsewhere
             } else {
-                Description::Here(readmes.join("\n"))
+                Description::Here(text)
             };
             Arc::new(Entry {
                 id: record.id,

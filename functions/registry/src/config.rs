@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use shared::config::{Env, FromEnv};
-use shared::s3;
 use shared::telemetry::LogLevel;
+use shared::{database, s3};
 
 use crate::storage::Chain;
 
@@ -36,6 +36,7 @@ impl FromEnv for Config {
             "SQLALCHEMY_DATABASE_URL",
             SqliteUrl(Some("registry.db".into())),
         );
+        let index = database::Settings::optional(env);
         let allow_volatile = env.or("ALLOW_VOLATILE_WRITES", Flag(false));
         let log_level = env.optional("LOG_LEVEL");
         asks_for_s3?;
@@ -49,6 +50,7 @@ impl FromEnv for Config {
                     .filter(|_| use_sqlite.is_some_and(|Flag(given)| given)),
                 is_production,
                 allow_volatile: allow_volatile?.0,
+                index: index?,
             },
         })
     }

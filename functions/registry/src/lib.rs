@@ -7,7 +7,9 @@
 //! - [`record`]: what is stored of an artifact, under which `key`; `claim`: which artifact has a URL
 //! - [`registry`]: what can be done with artifacts; `catalogue`: all of them, for queries; [`cursor`]: where a page
 //!   ended; [`pattern`]: what is searched for
+//! - [`index`]: all artifacts in PostgreSQL, where there is one, for queries over many
 //! - [`storage`]: which store it is, and what is done when it is gone
+//! - [`schedule`]: what keeps the index in step, as a function of its own
 //! - [`http`]: all that for clients of HTTP
 //! - [`config`]: what the function is told by its environment
 //!
@@ -31,6 +33,7 @@ pub mod cost;
 pub mod cursor;
 pub mod evidence;
 pub mod http;
+pub mod index;
 pub mod license;
 pub mod lineage;
 pub mod pattern;
@@ -38,6 +41,7 @@ pub mod rating;
 pub mod record;
 pub mod registry;
 pub mod relation;
+pub mod schedule;
 pub mod source;
 pub mod storage;
 pub mod store;

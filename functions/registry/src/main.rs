@@ -17,8 +17,21 @@ async fn main() -> Result<(), lambda_http::Error> {
     let storage = Storage::new(config.storage);
     // Connecting belongs to the initialization, where Lambda gives more CPU. Failing here must not stop the function:
     // it is tried again by the first request, and the log has the reason.
-    if !matches!(timeout(PREPARATION, storage.registry()).await, Ok(Ok(_))) {
+    let index = async {
+        match storage.index() {
+            Some(index) => index.prepare().await.is_ok(),
+            None => true,
+        }
+    };
+    let (store, index) = tokio::join!(
+        timeout(PREPARATION, storage.registry()),
+        timeout(PREPARATION, index)
+    );
+    if !matches!(store, Ok(Ok(_))) {
         tracing::warn!("starting without a store");
+    }
+    if !matches!(index, Ok(true)) {
+        tracing::warn!("starting without an index");
     }
     // Nobody is let in until there are users.
     lambda_http::run(router(storage, Gate::closed())).await

@@ -21,6 +21,9 @@ use time::format_description::well_known::Rfc3339;
 use crate::artifact::{Id, Kind};
 use crate::source::Source;
 
+/// The longest description, in bytes: two READMEs, as long as they are taken from their sources.
+const MAX_DESCRIPTION: usize = 8 << 20;
+
 /// An artifact as it is stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
@@ -112,6 +115,14 @@ impl Record {
             .iter()
             .chain(&self.gh_data)
             .filter_map(|source| source.get("readme_text")?.as_str())
+    }
+
+    /// All of them in one text, of which the first eight mebibytes count.
+    pub fn description(&self) -> String {
+        let readmes: Vec<&str> = self.readmes().collect();
+        let mut description = readmes.join("\n");
+        description.truncate(description.floor_char_boundary(MAX_DESCRIPTION));
+        description
     }
 
     /// Makes the source another one: what was known of the old one is no longer so.

@@ -12,9 +12,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use shared::database::{self, Database};
 use shared::s3::{S3, Settings};
 use shared::telemetry::chain;
 
+use crate::index::Index;
 use crate::registry::Registry;
 use crate::store::{BucketObjects, MemoryObjects, Objects, SqliteObjects, StoreKind};
 
@@ -34,6 +36,8 @@ pub struct Chain {
     pub is_production: bool,
     /// In production, write to memory where S3 is not to be had.
     pub allow_volatile: bool,
+    /// The database that holds an index of the bucket, if there is one.
+    pub index: Option<database::Settings>,
 }
 
 /// The store in use, and how it came to be.
@@ -41,6 +45,7 @@ pub struct Chain {
 pub struct Storage {
     chain: Chain,
     s3: S3,
+    index: Option<Arc<Index>>,
     state: Mutex<State>,
     /// Something was written to a store that is not the wanted one.
     has_written: AtomicBool,
@@ -80,12 +85,21 @@ impl Storage {
 
     /// As [`new`](Self::new), with an S3 that is there already.
     pub fn with_s3(chain: Chain, s3: S3) -> Self {
+        let index = chain.index.clone().zip(chain.bucket.as_ref());
+        let index =
+            index.map(|(settings, bucket)| Arc::new(Index::new(Database::new(settings), bucket)));
         Self {
             chain,
             s3,
+            index,
             state: Mutex::default(),
             has_written: AtomicBool::new(false),
         }
+    }
+
+    /// The index of the bucket, if there is one. It counts for the bucket only, not for what takes its place.
+    pub fn index(&self) -> Option<&Arc<Index>> {
+        self.index.as_ref()
     }
 
     /// The registry of the store in use. Opens it where none is, and looks for a better one where that rested.
@@ -111,7 +125,8 @@ impl Storage {
                 {
                     return Ok(Arc::clone(registry)); // another request was faster
                 }
-                let registry = Arc::new(Registry::new(objects));
+                let index = self.index().filter(|_| objects.kind() == StoreKind::S3);
+                let registry = Arc::new(Registry::new(objects).with_index(index.cloned()));
                 state.registry = Some(Arc::clone(&registry));
                 Ok(registry)
             }

@@ -92,6 +92,10 @@ impl Caller {
         self.may(self.permissions.download, "download")
     }
 
+    pub(super) fn may_administer(&self) -> Result<(), Denied> {
+        self.may(false, "admin")
+    }
+
     fn may(&self, is_given: bool, permission: &'static str) -> Result<(), Denied> {
         if is_given || self.permissions.admin {
             Ok(())

@@ -1,7 +1,7 @@
 //! The registry as a client of HTTP sees it: the contract's operations, and the other names they are known by.
 //!
 //! In reading order: the routes are here; `gate` says who asks, `answer` from which store, `artifacts` and `search` do
-//! what is asked, `body` reads what comes, `health` tells how it goes; `error` is the table of statuses.
+//! what is asked, `body` reads what comes, `health` tells how it goes, `index` puts the index in order; `error` is the table of statuses.
 
 mod activity;
 mod answer;
@@ -11,6 +11,7 @@ mod cross_origin;
 mod error;
 mod gate;
 mod health;
+mod index;
 mod search;
 
 use std::sync::Arc;
@@ -57,6 +58,7 @@ pub fn router(storage: Storage, gate: Gate) -> Router {
         .route("/artifact/byName/{*name}", get(search::by_name))
         .route("/artifact/byRegEx", post(search::by_regex))
         .route("/reset", delete(artifacts::reset))
+        .route("/index/rebuild", post(index::rebuild))
         // Other names that clients use.
         .route("/artifact/{artifact_type}/{id}", get(artifacts::read))
         .route("/package/{id}", get(artifacts::find))

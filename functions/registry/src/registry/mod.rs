@@ -5,9 +5,15 @@ mod draft;
 mod query;
 mod removal;
 
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
 use crate::artifact::{Id, Kind};
 use crate::catalogue::Catalogue;
 use crate::claim::{self, ClaimError, Held};
+use crate::index::rebuild::{Order, Rebuilt, Tended};
+use crate::index::{Announcement, Index, IndexError};
 use crate::key;
 use crate::pattern::InvalidPattern;
 use crate::record::{Record, Stored, Unreadable};
@@ -26,6 +32,7 @@ const TRIES: usize = 16;
 pub struct Registry {
     objects: Objects,
     catalogue: Catalogue,
+    index: Option<Arc<Index>>,
 }
 
 /// Why the registry did not do what was asked: one variant per decision a caller can take.
@@ -61,6 +68,12 @@ pub enum Error {
     /// The store does not answer; whether a change was made is not known.
     #[error(transparent)]
     Store(StoreError),
+    /// The index does not do its part: nothing was changed, or nothing can be found.
+    #[error(transparent)]
+    Index(IndexError),
+    /// The registry finds artifacts without an index.
+    #[error("this registry has no index")]
+    NoIndex,
     /// The system has no random bytes.
     #[error("the system has no random bytes")]
     Random(#[source] getrandom::Error),
@@ -72,7 +85,36 @@ impl Registry {
         Self {
             objects,
             catalogue: Catalogue::default(),
+            index: None,
         }
+    }
+
+    /// The same, with an index of what is there: every change is told to it, and every query asks it.
+    #[must_use]
+    pub fn with_index(mut self, index: Option<Arc<Index>>) -> Self {
+        self.index = index;
+        self
+    }
+
+    /// Compares the index with the store and writes what differs, until `deadline` at the latest.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoIndex`], [`Error::Index`], [`Error::Store`]: doing it again goes on from where it ended.
+    pub async fn rebuild_index(&self, order: &Order, deadline: Instant) -> Result<Rebuilt, Error> {
+        let index = self.index.as_ref().ok_or(Error::NoIndex)?;
+        Ok(index.rebuild(&self.objects, order, deadline).await?)
+    }
+
+    /// Looks after changes that were interrupted, and forgets what the index no longer needs, until `deadline` at the
+    /// latest.
+    ///
+    /// # Errors
+    ///
+    /// As [`rebuild_index`](Self::rebuild_index).
+    pub async fn tend_index(&self, deadline: Instant) -> Result<Tended, Error> {
+        let index = self.index.as_ref().ok_or(Error::NoIndex)?;
+        Ok(index.tend(&self.objects, deadline).await?)
     }
 
     /// Where it is kept.
@@ -108,6 +150,14 @@ impl Registry {
         }
     }
 
+    /// Tells the index, if there is one, that a record is about to be written or deleted. Without that it must not be.
+    async fn announce<'a>(&'a self, id: &'a Id) -> Result<Announcement<'a>, Error> {
+        match &self.index {
+            Some(index) => Ok(index.announce(&self.objects, id).await?),
+            None => Ok(Announcement::to_nobody()),
+        }
+    }
+
     /// The tag of an object, if it is the one that we tried to write: the answer to an earlier try was lost.
     async fn is_ours(&self, key: &str, bytes: &[u8]) -> Result<Option<Etag>, Error> {
         let found = self.objects.get(key).await?;
@@ -126,6 +176,17 @@ impl Registry {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+impl From<IndexError> for Error {
+    fn from(error: IndexError) -> Self {
+        match error {
+            IndexError::Store(error) => Self::Store(error),
+            IndexError::Random(error) => Self::Random(error),
+            IndexError::TooMany => Self::TooMany,
+            error => Self::Index(error),
+        }
     }
 }
 
