@@ -119,7 +119,7 @@ async fn everything(
         "select place, name, kind, case when true{} then description end from (
             select place, name, kind, description from registry_artifact
             where kind = $1 and kind is not null and place > $2 order by place limit {STRIDE}
-        ) as some order by place",
+        ) as chunk order by place",
         filter.sql
     );
     for kind in Kind::ALL {

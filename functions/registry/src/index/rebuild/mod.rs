@@ -27,7 +27,7 @@ use run::{Begun, Run};
 use walk::{Suspicion, Walk};
 
 /// Suspicions that are followed up together.
-const BATCH: usize = 512;
+const BATCH: usize = 128;
 /// Places between two notes of how far a run has come: what is compared again after a crash.
 const STRIDE: usize = 20_000;
 /// Kept back, of the time there is, for following up the last suspicions.
