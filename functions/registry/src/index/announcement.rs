@@ -24,7 +24,7 @@ const AFTERMATH: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Announces changes, and tells the stamps of the places before them and whose index it is.
-const ANNOUNCE: &str = "
+pub(super) const ANNOUNCE: &str = "
     with given as (select unnest($1::text[]) as place), announced as (
         insert into registry_unsettled (place, writer, due_at, final_at)
         select place, $2::uuid, current_timestamp + make_interval(secs => $3),
@@ -35,7 +35,7 @@ const ANNOUNCE: &str = "
     select given.place, coalesce(known.stamp, 0), (select name from registry_artifact where place = '')
     from given left join registry_artifact as known using (place)";
 
-const TAKE_BACK: &str =
+pub(super) const TAKE_BACK: &str =
     "delete from registry_unsettled where place = any ($1::text[]) and writer = $2::uuid";
 
 const GIVE_UP: &str = "

@@ -29,7 +29,7 @@ pub(super) const BARRED: Duration = Duration::days(1);
 ///
 /// One statement, so that it happens as a whole. It sees what was there when the last change of its rows was complete:
 /// otherwise their stamps would be others.
-const WRITE: &str = "
+pub(super) const WRITE: &str = "
     with given as (
         select * from unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::boolean[])
             as given (place, seen, etag, name, kind, description, member, has_claim)
@@ -69,7 +69,7 @@ const WRITE: &str = "
     select place from written";
 
 /// What the index knows of places, and the time by the database's clock.
-const KNOWN: &str = "
+pub(super) const KNOWN: &str = "
     select given.place, coalesce(known.stamp, 0), known.etag, coalesce(known.has_claim, false),
         coalesce(known.format, 0::smallint), current_timestamp,
         exists (select from registry_unsettled where registry_unsettled.place = given.place)

@@ -11,11 +11,11 @@ use crate::artifact::Id;
 use crate::relation::Member;
 use crate::store::Objects;
 
-const BY_ID: &str = "
+pub(super) const BY_ID: &str = "
     select member from registry_artifact where place = any ($1::text[]) and member is not null order by place";
 
 /// Of each key the first two: a reference means the first one that is not its author.
-const BY_KEY: &str = "
+pub(super) const BY_KEY: &str = "
     select member from registry_artifact
     where member is not null and place in (
         select owner.place from unnest($1::text[]) as wanted (key), lateral (
@@ -25,7 +25,7 @@ const BY_KEY: &str = "
     )
     order by place";
 
-const REFERRING: &str = "
+pub(super) const REFERRING: &str = "
     select member from registry_artifact
     where member is not null and place in (
         select referring.place from unnest($1::text[]) as wanted (key), lateral (

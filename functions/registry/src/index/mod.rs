@@ -33,6 +33,8 @@ mod connections;
 mod healing;
 mod literal;
 mod members;
+#[cfg(test)]
+mod plans;
 mod query;
 pub mod rebuild;
 mod removal;

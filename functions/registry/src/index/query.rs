@@ -15,19 +15,23 @@ use crate::store::Objects;
 
 /// The first artifacts behind a place, of these names and kinds, and of these kinds whatever they are called. Each name
 /// and kind is one range of an index, which is read as far as the page can need it.
-const PAGE: &str = "
+///
+/// Rows are compared, not columns: in an order that begins with columns which are equal anyway, the planner sees the
+/// order of places only, goes by these, and leaves out what has another kind, be it everything.
+pub(super) const PAGE: &str = "
     select place, name, kind from (
         select hit.* from unnest($1::text[], $2::text[]) as wanted (name, kind), lateral (
             select place, name, kind from registry_artifact
-            where left(name, 256) = left(wanted.name, 256) and name = wanted.name
-                and kind = wanted.kind and kind is not null and place > $4
-            order by place limit $5
+            where (left(name, 256), kind, place) > (left(wanted.name, 256), wanted.kind, $4)
+                and (left(name, 256), kind) <= (left(wanted.name, 256), wanted.kind)
+                and name = wanted.name and kind is not null
+            order by left(name, 256), kind, place limit $5
         ) as hit
         union all
         select hit.* from unnest($3::text[]) as wanted (kind), lateral (
             select place, name, kind from registry_artifact
-            where kind = wanted.kind and kind is not null and place > $4
-            order by place limit $5
+            where (kind, place) > (wanted.kind, $4) and kind <= wanted.kind and kind is not null
+            order by kind, place limit $5
         ) as hit
     ) as found
     order by place offset $6 limit $7";

@@ -87,10 +87,7 @@ async fn candidates(
     hits: &mut Hits<'_>,
 ) -> Result<(), IndexError> {
     let filter = Filter::new(conditions, 0);
-    let statement = format!(
-        "select place, name, kind, description from registry_artifact where kind is not null{}",
-        filter.sql
-    );
+    let statement = filter.candidates();
     let parameters: Vec<(String, Type)> = filter
         .texts
         .into_iter()
@@ -115,13 +112,7 @@ async fn everything(
     hits: &mut Hits<'_>,
 ) -> Result<(), IndexError> {
     let filter = Filter::new(conditions, 2);
-    let statement = format!(
-        "select place, name, kind, case when true{} then description end from (
-            select place, name, kind, description from registry_artifact
-            where kind = $1 and kind is not null and place > $2 order by place limit {STRIDE}
-        ) as chunk order by place",
-        filter.sql
-    );
+    let statement = filter.some_of_a_kind();
     for kind in Kind::ALL {
         let kind = &kind.as_str();
         let mut after = String::new();
@@ -166,15 +157,15 @@ impl Hits<'_> {
 }
 
 /// Conditions as SQL, with what they look for.
-struct Filter {
+pub(super) struct Filter {
     /// Begins with `and`, if there is anything.
     sql: String,
-    texts: Vec<String>,
+    pub(super) texts: Vec<String>,
 }
 
 impl Filter {
     /// `before`: parameters that the statement has already.
-    fn new(conditions: &[Condition], before: usize) -> Self {
+    pub(super) fn new(conditions: &[Condition], before: usize) -> Self {
         let mut texts = Vec::new();
         let clauses: Vec<String> = conditions
             .iter()
@@ -191,6 +182,25 @@ impl Filter {
             sql: clauses.concat(),
             texts,
         }
+    }
+
+    /// Everything that fulfils the conditions.
+    pub(super) fn candidates(&self) -> String {
+        format!(
+            "select place, name, kind, description from registry_artifact where kind is not null{}",
+            self.sql
+        )
+    }
+
+    /// The next artifacts of a kind behind a place, with a description where they fulfil the conditions.
+    pub(super) fn some_of_a_kind(&self) -> String {
+        format!(
+            "select place, name, kind, case when true{} then description end from (
+                select place, name, kind, description from registry_artifact
+                where (kind, place) > ($1, $2) and kind <= $1 and kind is not null order by kind, place limit {STRIDE}
+            ) as chunk order by place",
+            self.sql
+        )
     }
 }
 
