@@ -1,9 +1,10 @@
 //! Changes that end in the middle.
 
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -138,6 +139,72 @@ fn wherever_changes_end_the_next_query_of_another_instance_agrees_with_the_bucke
         ended > 20 && interrupted > 20,
         "{ended} ended, {interrupted} did not"
     );
+}
+
+#[test]
+fn however_changes_are_held_up_among_each_other_nothing_is_left_to_be_done() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let world = runtime.block_on(World::start());
+    let config = Config {
+        cases: 48,
+        max_shrink_iters: 0,
+        ..Config::default()
+    };
+    // Few artifacts, so that changes meet; and who goes on when, and how far.
+    let steps = prop_oneof![
+        3 => (0_usize..2, 0_usize..4).prop_map(|(artifact, url)| Step::Update(artifact, url)),
+        1 => (0_usize..2).prop_map(Step::Delete),
+        1 => (0_usize..4).prop_map(Step::Create),
+    ];
+    let histories = (
+        prop::collection::vec(steps, 2..6),
+        prop::collection::vec((0_usize..6, 1_usize..8), 0..60),
+    );
+    let tried = TestRunner::new(config).run(&histories, |(steps, turns)| {
+        runtime.block_on(async {
+            let first = world.instance();
+            first.reset().await.unwrap();
+            let mut ids = Vec::new();
+            for number in 0..2 {
+                ids.push(create(&first, named(Kind::Model, "a", &url(number))).await);
+            }
+            all(&first).await.unwrap();
+            let (instances, ids) = ([world.instance(), world.instance()], &ids);
+            let mut open: Vec<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = Vec::new();
+            for (number, step) in steps.into_iter().enumerate() {
+                open.push(Box::pin(take(&instances[number % 2], step, ids)));
+            }
+            // Somebody who looks after them, while they are at it.
+            open.push(Box::pin(async {
+                world.make_due().await;
+                all(&first).await.unwrap();
+            }));
+            let turns = turns.into_iter().chain((0..).map(|turn| (turn, 1)));
+            for (turn, polls) in turns {
+                if open.is_empty() {
+                    break;
+                }
+                let chosen = turn % open.len();
+                for _ in 0..polls {
+                    let mut context = Context::from_waker(Waker::noop());
+                    if open[chosen].as_mut().poll(&mut context).is_ready() {
+                        drop(open.swap_remove(chosen));
+                        break;
+                    }
+                    sleep(Duration::from_millis(1)).await;
+                }
+            }
+            let truth = world.truth().await;
+            prop_assert_eq!(world.unsettled().await, 0);
+            prop_assert_eq!(&all(&first).await.unwrap(), &truth);
+            prop_assert_eq!(differences(&first).await, (0, 0, 0));
+            Ok(())
+        })
+    });
+    tried.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
