@@ -50,8 +50,8 @@ pub struct Entry {
     pub name: String,
     /// Model, dataset or code.
     pub kind: Kind,
-    /// What it says of others, and others may say of it.
-    pub(crate) member: Arc<Member>,
+    /// What it says of others, and others may say of it; `None` where only names are known.
+    pub(crate) member: Option<Arc<Member>>,
     pub(crate) description: Description,
 }
 
@@ -61,6 +61,19 @@ pub(crate) enum Description {
     Here(String),
     /// There was no room for it.
     Elsewhere,
+}
+
+impl Entry {
+    /// An artifact without its description.
+    pub(crate) fn named(id: Id, name: String, kind: Kind) -> Self {
+        Self {
+            id,
+            name,
+            kind,
+            description: Description::Elsewhere,
+            member: None,
+        }
+    }
 }
 
 impl Catalogue {
@@ -150,14 +163,14 @@ impl Catalogue {
 
     fn keep(&self, (key, record): (String, Fetched)) -> (String, Known) {
         let entry = record.record.map(|record| {
-            let readmes: Vec<&str> = record.readmes().collect();
-            let bytes: usize = readmes.iter().map(|readme| readme.len()).sum();
-            let description = if bytes + self.descriptions.load(Ordering::Relaxed) > DESCRIPTIONS {
+            let text = record.description();
+            let bytes = text.len() + self.descriptions.load(Ordering::Relaxed);
+            let description = if bytes > DESCRIPTIONS {
                 Description::Elsewhere
             } else {
-                Description::Here(readmes.join("\n"))
+                Description::Here(text)
             };
-            let member = Arc::new(Member::of(&record));
+            let member = Some(Arc::new(Member::of(&record)));
             Arc::new(Entry {
                 member,
                 id: record.id,

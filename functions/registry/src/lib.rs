@@ -13,9 +13,11 @@
 //! - [`relation`]: how artifacts refer to each other, and what follows from it, [`lineage`] and [`cost`]
 //! - [`registry`]: what can be done with artifacts; `catalogue`: all of them, for queries; [`cursor`]: where a page
 //!   ended; [`pattern`]: what is searched for
+//! - [`index`]: all artifacts in PostgreSQL, where there is one, for queries over many
 //! - [`content`]: the files that artifacts hold, which clients send to S3 and get from there
 //! - [`access`]: who may do what, and [`audit`]: what was done
 //! - [`backend`]: all that on one store, and [`storage`]: which store it is, and what is done when it is gone
+//! - [`schedule`]: what keeps the index in step, as a function of its own
 //! - [`http`]: all that for clients of HTTP
 //! - [`config`]: what the function is told by its environment
 
@@ -34,6 +36,7 @@ pub mod cost;
 pub mod cursor;
 pub mod evidence;
 pub mod http;
+pub mod index;
 pub mod ingest;
 pub mod license;
 pub mod lineage;
@@ -42,6 +45,7 @@ pub mod rating;
 pub mod record;
 pub mod registry;
 pub mod relation;
+pub mod schedule;
 pub mod source;
 pub mod storage;
 pub mod store;

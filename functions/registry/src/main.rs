@@ -23,8 +23,21 @@ async fn main() -> Result<(), lambda_http::Error> {
     let storage = Storage::new(config.storage, access).asking(ingest);
     // Connecting belongs to the initialization, where Lambda gives more CPU. Failing here must not stop the function:
     // it is tried again by the first request, and the log has the reason.
-    if !matches!(timeout(PREPARATION, storage.backend()).await, Ok(Ok(_))) {
+    let index = async {
+        match storage.index() {
+            Some(index) => index.prepare().await.is_ok(),
+            None => true,
+        }
+    };
+    let (store, index) = tokio::join!(
+        timeout(PREPARATION, storage.backend()),
+        timeout(PREPARATION, index)
+    );
+    if !matches!(store, Ok(Ok(_))) {
         tracing::warn!("starting without a store");
+    }
+    if !matches!(index, Ok(true)) {
+        tracing::warn!("starting without an index");
     }
     lambda_http::run(router_at(storage, config.public_url)).await
 }

@@ -60,6 +60,23 @@ impl FromEnv for Settings {
     }
 }
 
+impl Settings {
+    /// The settings of a database that a function can do without: `Some(None)` where neither a URL nor a secret is
+    /// given, `None` where what is given is wrong.
+    pub fn optional(env: &mut Env) -> Option<Option<Self>> {
+        let url = env.optional::<String>("DATABASE_URL");
+        let secret = env.optional::<String>("DATABASE_SECRET_ARN");
+        match (url, secret) {
+            (Some(None), Some(None)) => {
+                // Asked for all the same: these are settings of the function as well.
+                drop(env.optional::<String>("DATABASE_IAM_AUTH"));
+                Some(None)
+            }
+            _ => Self::from_env(env).map(Some),
+        }
+    }
+}
+
 fn check_place(env: &mut Env, url: &Url) {
     if url.targets().is_empty() {
         env.problem("DATABASE_URL names no host");
@@ -142,6 +159,22 @@ mod tests {
         ] {
             Settings::read(Env::new(values)).unwrap();
         }
+    }
+
+    #[test]
+    fn a_database_that_may_be_missing_must_not_be_wrong() {
+        let optional = |values: &[(&str, &str)]| {
+            let mut env = Env::new(values.iter().copied());
+            Settings::optional(&mut env).map(|settings| settings.is_some())
+        };
+        assert_eq!(optional(&[]), Some(false));
+        assert_eq!(optional(&[("DATABASE_URL", " ")]), Some(false));
+        assert_eq!(
+            optional(&[("DATABASE_URL", "postgresql://h/d")]),
+            Some(true)
+        );
+        assert_eq!(optional(&[("DATABASE_URL", "postgresql:///d")]), None);
+        assert_eq!(optional(&[("DATABASE_SECRET_ARN", "arn:aws:s3:::b")]), None);
     }
 
     #[test]

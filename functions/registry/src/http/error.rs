@@ -11,6 +11,7 @@ use crate::artifact::InvalidArtifact;
 use crate::audit::{AuditError, InvalidHead, VerifyError};
 use crate::content::{self, InvalidAspect, InvalidDigest, InvalidPath, InvalidUpload};
 use crate::cursor::InvalidCursor;
+use crate::index::IndexError;
 use crate::registry::Error;
 use crate::source::InvalidSource;
 
@@ -23,12 +24,16 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let detail = error.to_string();
         match &error {
-            Error::NotFound | Error::NoRepository => Self::new(StatusCode::NOT_FOUND, detail),
+            Error::NotFound | Error::NoRepository | Error::NoIndex => {
+                Self::new(StatusCode::NOT_FOUND, detail)
+            }
             Error::Exists(None) => Self::new(StatusCode::CONFLICT, detail),
             Error::Exists(Some(id)) => {
                 Self::new(StatusCode::CONFLICT, detail).extension("id", id.as_str())
             }
-            Error::OtherName | Error::Pattern(_) => Self::new(StatusCode::BAD_REQUEST, detail),
+            Error::OtherName | Error::Pattern(_) | Error::Index(IndexError::TooBroad) => {
+                Self::new(StatusCode::BAD_REQUEST, detail)
+            }
             Error::Disqualified {
                 threshold,
                 metrics,
@@ -53,7 +58,14 @@ impl From<Error> for Problem {
             }
             Error::Busy => Self::unavailable(&error, detail, SOON),
             Error::Store(_) => Self::unavailable(&error, detail, LATER),
-            Error::Unreadable(_) | Error::Random(_) => Self::internal(&error),
+            Error::Unreadable(_) | Error::Random(_) | Error::Index(IndexError::Foreign(_)) => {
+                Self::internal(&error)
+            }
+            Error::Index(_) => Self::unavailable(
+                &error,
+                "artifacts can be read by their ids, and neither found nor changed at present; try again later",
+                SOON,
+            ),
             Error::Audit(error) => error.into(),
         }
     }

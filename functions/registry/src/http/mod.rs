@@ -2,7 +2,8 @@
 //!
 //! In reading order: the routes are here; `gate` says who asks, `answer` from which store, `artifacts`, `models`, `search`,
 //! `users` and `audit` do what is asked, `files`, `uploads` and `download` show the way to what artifacts hold, `origin`
-//! says where we are, `body` reads what comes, `health` tells how it goes; `error` is the table of statuses.
+//! says where we are, `body` reads what comes, `health` tells how it goes, `index` puts the index in
+//! order; `error` is the table of statuses.
 
 mod activity;
 mod answer;
@@ -15,6 +16,7 @@ mod error;
 mod files;
 mod gate;
 mod health;
+mod index;
 mod models;
 mod origin;
 mod search;
@@ -115,6 +117,7 @@ pub fn router_at(storage: Storage, public_url: Option<PublicUrl>) -> Router {
             "/artifacts/{artifact_type}/{id}/download",
             get(download::download),
         )
+        .route("/index/rebuild", post(index::rebuild))
         // Other names that clients use.
         .route("/artifact/{artifact_type}/{id}", get(artifacts::read))
         .route("/package/{id}", get(artifacts::find))

@@ -3,9 +3,8 @@ use time::OffsetDateTime;
 use super::{Error, Registry, TRIES};
 use crate::artifact::{Id, Kind};
 use crate::evidence::Evidence;
-use crate::key;
 use crate::record::Record;
-use crate::store::{Etag, StoreError};
+use crate::store::Etag;
 
 impl Registry {
     /// The artifact, after its source was asked if nobody has asked it yet, or if it did not answer then. What is found
@@ -39,13 +38,9 @@ impl Registry {
             let mut next = record;
             next.revision += 1;
             next.set_findings(evidence.clone().or(before));
-            match self
-                .objects
-                .replace(&key::record(id), next.to_bytes(), &etag)
-                .await
-            {
-                Ok(etag) => return Ok((next, etag)),
-                Err(StoreError::Changed) => {}
+            match self.rewrite(&next, &etag).await {
+                Ok(Some(etag)) => return Ok((next, etag)),
+                Ok(None) => {}
                 Err(error) => {
                     // It is asked again next time.
                     tracing::warn!(%id, error = %shared::telemetry::chain(&error), "what was found out is not kept");

@@ -7,11 +7,9 @@ use super::{Error, Registry, TRIES};
 use crate::artifact::{Id, Kind};
 use crate::catalogue::PARALLEL;
 use crate::ingest::Threshold;
-use crate::key;
 use crate::rating::{Related, Relations, Snapshot, Ties, rate};
 use crate::record::Record;
 use crate::relation::Member;
-use crate::store::StoreError;
 
 /// How long the registry itself is searched for what a rating needs.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -41,13 +39,9 @@ impl Registry {
             let snapshot = rate(&record.name, &record.known(), &relations);
             record.revision += 1;
             record.set_snapshot(&snapshot);
-            match self
-                .objects
-                .replace(&key::record(id), record.to_bytes(), &etag)
-                .await
-            {
-                Ok(_) => return Ok((record, snapshot)),
-                Err(StoreError::Changed) => {}
+            match self.rewrite(&record, &etag).await {
+                Ok(Some(_)) => return Ok((record, snapshot)),
+                Ok(None) => {}
                 Err(error) => {
                     // It is rated again next time.
                     tracing::warn!(%id, error = %shared::telemetry::chain(&error), "a rating is not kept");
