@@ -7,7 +7,7 @@ use registry::{
 use shared::s3::S3;
 use tokio::{net::TcpListener, time::timeout};
 
-use crate::{Error, server::Server, store::Store};
+use crate::{Error, database::Database, server::Server, store::Store};
 
 /// Where its artifacts are: not documents, so document-sync is not told of them.
 pub(crate) const BUCKET: &str = "registry";
@@ -21,12 +21,17 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Serves the API on `listener`.
-    pub(crate) async fn start(listener: TcpListener, store: &Store) -> Result<Self, Error> {
+    /// Serves the API on `listener`, with an index in the database.
+    pub(crate) async fn start(
+        listener: TcpListener,
+        store: &Store,
+        database: &Database,
+    ) -> Result<Self, Error> {
         let chain = Chain {
             bucket: Some(BUCKET.to_owned()),
             // As deployed: nothing but S3.
             is_production: true,
+            index: Some(database.url.clone().into()),
             ..Chain::default()
         };
         let storage = Storage::with_s3(chain, S3::with_client(store.s3.client()));

@@ -61,7 +61,7 @@ impl Stack {
 
         let function = Arc::new(Function::start(&store, &database).await);
         let lambda = Lambda::start(lambda_port, credentials.clone(), Arc::clone(&function))?;
-        let registry = Registry::start(registry_port, &store).await?;
+        let registry = Registry::start(registry_port, &store, &database).await?;
         let poller = Poller {
             queue: store.queue(),
             function,

@@ -148,6 +148,9 @@ impl Index {
         let state = match compared {
             Ok(Ok(true)) => {
                 run.end(&self.connections, &self.store).await?;
+                if !order.dry_run {
+                    self.tend(objects, deadline).await?;
+                }
                 Progress::Finished
             }
             Ok(Ok(false)) | Err(_) => {
