@@ -132,6 +132,14 @@ async fn without_the_database_reading_by_id_goes_on_and_the_rest_is_asked_to_com
     proxy.cut();
     let (status, _) = send(&api, "user", "GET", &format!("/artifacts/model/{id}"), "").await;
     assert_eq!(status, 200);
+    let health = async || {
+        let (status, health) = send(&api, "", "GET", "/health/components", "").await;
+        assert_eq!(status, 200);
+        let component = &health["components"][1];
+        assert_eq!(component["id"], "index");
+        component["status"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(health().await, "critical");
     let another = json!({ "url": "https://example.com/2" }).to_string();
     for (method, path, body) in [
         ("POST", "/artifacts", r#"[{"name": "*"}]"#),
@@ -147,6 +155,12 @@ async fn without_the_database_reading_by_id_goes_on_and_the_rest_is_asked_to_com
         assert!(detail.contains("by their ids"), "{detail}");
     }
     assert_eq!(world.truth().await.len(), 1);
+    proxy.set(Fault::Pass);
+    tokio::time::sleep(std::time::Duration::from_millis(2_100)).await;
+    assert_eq!(health().await, "degraded"); // nobody has asked it yet
+    let (status, found) = send(&api, "user", "GET", "/artifact/byName/1", "").await;
+    assert_eq!((status, found.as_array().unwrap().len()), (200, 1));
+    assert_eq!(health().await, "ok");
 }
 
 #[tokio::test]
