@@ -5,8 +5,8 @@ use registry::Config;
 use registry::http::router_at;
 use registry::ingest::Ingest;
 use registry::storage::Storage;
-use shared::telemetry::chain;
-use shared::{config, telemetry};
+use shared::config;
+use shared::telemetry::{self, chain};
 use tokio::time::timeout;
 
 /// What the initialization may spend on the store, of the ten seconds that Lambda gives it.
@@ -24,9 +24,10 @@ async fn main() -> Result<(), lambda_http::Error> {
     // Connecting belongs to the initialization, where Lambda gives more CPU. Failing here must not stop the function:
     // it is tried again by the first request, and the log has the reason.
     let index = async {
-        match storage.index() {
-            Some(index) => index.prepare().await.is_ok(),
-            None => true,
+        if let Some(index) = storage.index()
+            && let Err(error) = index.prepare().await
+        {
+            tracing::warn!(error = %chain(&error), "starting without an index");
         }
     };
     let (store, index) = tokio::join!(
@@ -36,8 +37,8 @@ async fn main() -> Result<(), lambda_http::Error> {
     if !matches!(store, Ok(Ok(_))) {
         tracing::warn!("starting without a store");
     }
-    if !matches!(index, Ok(true)) {
-        tracing::warn!("starting without an index");
+    if index.is_err() {
+        tracing::warn!("starting without an index: it takes too long");
     }
     lambda_http::run(router_at(storage, config.public_url)).await
 }

@@ -10,7 +10,7 @@ use registry::{
 use shared::s3::S3;
 use tokio::{net::TcpListener, time::timeout};
 
-use crate::{Error, folder::Folder, server::Server, store::Store};
+use crate::{Error, database::Database, folder::Folder, server::Server, store::Store};
 
 /// Where its artifacts are: not documents, so document-sync is not told of them.
 pub(crate) const BUCKET: &str = "registry";
@@ -24,11 +24,12 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Serves the API on `listener`.
+    /// Serves the API on `listener`, with an index in the database.
     pub(crate) async fn start(
         listener: TcpListener,
         store: &Store,
         folder: &Folder,
+        database: &Database,
         ingest: &ingest::Settings,
     ) -> Result<Self, Error> {
         // The admin whom clients of the contract know, and tokens that outlive a restart.
@@ -37,6 +38,7 @@ impl Registry {
             bucket: Some(BUCKET.to_owned()),
             // As deployed: nothing but S3.
             is_production: true,
+            index: Some(database.url.clone().into()),
             ..Chain::default()
         };
         // Clients are shown the way to S3, so its address must be the one where it listens.

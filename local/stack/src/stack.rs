@@ -61,7 +61,8 @@ impl Stack {
 
         let function = Arc::new(Function::start(&store, &database).await);
         let lambda = Lambda::start(lambda_port, credentials.clone(), Arc::clone(&function))?;
-        let registry = Registry::start(registry_port, &store, &folder, &config.ingest).await?;
+        let registry =
+            Registry::start(registry_port, &store, &folder, &database, &config.ingest).await?;
         let poller = Poller {
             queue: store.queue(),
             function,

@@ -180,7 +180,7 @@ impl Connections {
         state.abilities = Some(abilities);
         if !abilities.has_trigrams && !std::mem::replace(&mut state.has_warned, true) {
             tracing::warn!(
-                "searches read every description: the index registry_artifact_text is missing, which needs the extension pg_trgm; see docs/operating.md"
+                "searches read every description: the index registry_artifact_text is missing, which needs the extension pg_trgm; see docs/registry-index.md"
             );
         }
         Ok(Session {

@@ -89,6 +89,9 @@ fn repeated(piece: Piece, min: u32, max: Option<u32>) -> Piece {
             // Twice in a row is enough to tell what is at the seam.
             let times = if min == 1 { 1 } else { 2 };
             let mut some = sequence(std::iter::repeat_n(piece, times));
+            // Repetitions of repetitions say the same again and again.
+            some.conditions.sort_unstable();
+            some.conditions.dedup();
             if (min, max) != (2, Some(2)) {
                 some.give_up_texts();
             }
@@ -267,6 +270,9 @@ mod tests {
         ] {
             assert_eq!(found(pattern), expected, "{pattern}");
         }
+        // Repetitions of repetitions, as deep as a pattern may be, take no time.
+        let deep = (0..12).fold("abc.*".to_owned(), |inner, _| format!("({inner}){{2,}}"));
+        assert_eq!(found(&deep), "abc");
         let long = "a".repeat(100);
         assert_eq!(found(&long), long);
         let foreign = conditions("模型训练", char::is_alphanumeric);

@@ -14,23 +14,24 @@ use crate::store::Objects;
 pub(super) const BY_ID: &str = "
     select member from registry_artifact where place = any ($1::text[]) and member is not null order by place";
 
-/// Of each key the first two: a reference means the first one that is not its author.
+/// Of each key the first two: a reference means the first one that is not its author. What is left of rows that
+/// somebody has deleted does not count.
 pub(super) const BY_KEY: &str = "
     select member from registry_artifact
-    where member is not null and place in (
+    where place in (
         select owner.place from unnest($1::text[]) as wanted (key), lateral (
-            select place from registry_relation
-            where key = wanted.key and not is_reference order by place limit 2
+            select place from registry_relation join registry_artifact using (place)
+            where key = wanted.key and not is_reference and member is not null order by place limit 2
         ) as owner
     )
     order by place";
 
 pub(super) const REFERRING: &str = "
     select member from registry_artifact
-    where member is not null and place in (
+    where place in (
         select referring.place from unnest($1::text[]) as wanted (key), lateral (
-            select place from registry_relation
-            where key = wanted.key and is_reference and place > $2 order by place limit $3
+            select place from registry_relation join registry_artifact using (place)
+            where key = wanted.key and is_reference and member is not null and place > $2 order by place limit $3
         ) as referring
     )
     order by place limit $3";

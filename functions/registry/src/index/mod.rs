@@ -95,7 +95,7 @@ pub enum IndexError {
     Behind,
     /// The database holds the index of another store.
     #[error(
-        "the database holds the index of {0}: give this registry another one, or delete the rows of registry_artifact"
+        "the database holds the index of {0}: give this registry another one, or truncate registry_artifact and registry_relation there"
     )]
     Foreign(String),
     /// A search would take too long, or find too much.
@@ -131,6 +131,22 @@ impl Index {
     pub async fn prepare(&self) -> Result<(), IndexError> {
         let connected = self.connections.run(PATIENCE, |_session| ready(Ok(())));
         Ok(connected.await?)
+    }
+
+    /// Whether the index can be asked.
+    ///
+    /// # Errors
+    ///
+    /// [`IndexError::Unavailable`], [`IndexError::Incomplete`] or [`IndexError::Foreign`].
+    pub async fn check(&self) -> Result<(), IndexError> {
+        let standing = self.connections.run(PATIENCE, |session| async move {
+            standing(session.client(), &[]).await
+        });
+        match standing.await?.store {
+            Some(store) if store == self.store => Ok(()),
+            Some(store) => Err(IndexError::Foreign(store)),
+            None => Err(IndexError::Incomplete),
+        }
     }
 
     /// The answer to a question, once all changes are settled that were made before it was asked.

@@ -15,7 +15,7 @@ use tokio_postgres::types::Type;
 use super::connections::Session;
 use super::literal::{self, Condition};
 use super::query::entry;
-use super::row::{Parameter, escaped, place, unescaped};
+use super::row::{escaped, place, unescaped};
 use super::{DatabaseError, Index, IndexError};
 use crate::artifact::Kind;
 use crate::catalogue::Entry;
@@ -87,21 +87,8 @@ async fn candidates(
     hits: &mut Hits<'_>,
 ) -> Result<(), IndexError> {
     let filter = Filter::new(conditions, 0);
-    let statement = filter.candidates();
-    let parameters: Vec<(String, Type)> = filter
-        .texts
-        .into_iter()
-        .map(|text| (text, Type::TEXT))
-        .collect();
-    let rows = session
-        .client()
-        .query_typed_raw(&statement, parameters)
-        .await;
-    let rows = rows.map_err(DatabaseError::from)?;
-    let mut rows = std::pin::pin!(rows);
-    while let Some(row) = rows.next().await {
-        hits.look_at(&row.map_err(DatabaseError::from)?)?;
-    }
+    hits.look_at_all(session, &filter.candidates(), filter.texts)
+        .await?;
     Ok(())
 }
 
@@ -114,28 +101,47 @@ async fn everything(
     let filter = Filter::new(conditions, 2);
     let statement = filter.some_of_a_kind();
     for kind in Kind::ALL {
-        let kind = &kind.as_str();
         let mut after = String::new();
         loop {
-            let mut parameters: Vec<Parameter<'_>> = vec![(kind, Type::TEXT), (&after, Type::TEXT)];
-            for text in &filter.texts {
-                parameters.push((text, Type::TEXT));
+            let range = [kind.as_str().to_owned(), after];
+            let parameters = range.into_iter().chain(filter.texts.iter().cloned());
+            match hits
+                .look_at_all(session, &statement, parameters.collect())
+                .await?
+            {
+                (STRIDE, last) => after = last,
+                _ => break,
             }
-            let rows = session.client().query_typed(&statement, &parameters).await;
-            let rows = rows.map_err(DatabaseError::from)?;
-            for row in &rows {
-                hits.look_at(row)?;
-            }
-            let Some(last) = rows.get(STRIDE - 1) else {
-                break;
-            };
-            after = last.try_get(0).map_err(DatabaseError::from)?;
         }
     }
     Ok(())
 }
 
 impl Hits<'_> {
+    /// Looks at the rows of an answer as they come, for together they may be larger than there is room for. Gives how many
+    /// there were, and the place of the last one.
+    async fn look_at_all(
+        &mut self,
+        session: &Session,
+        statement: &str,
+        texts: Vec<String>,
+    ) -> Result<(usize, String), IndexError> {
+        let parameters = texts.into_iter().map(|text| (text, Type::TEXT));
+        let rows = session
+            .client()
+            .query_typed_raw(statement, parameters)
+            .await;
+        let mut rows = std::pin::pin!(rows.map_err(DatabaseError::from)?);
+        let (mut number, mut last) = (0, String::new());
+        while let Some(row) = rows.next().await {
+            let row = row.map_err(DatabaseError::from)?;
+            number += 1;
+            last = row.try_get(0).map_err(DatabaseError::from)?;
+            self.look_at(&row)?;
+        }
+        Ok((number, last))
+    }
+
     /// Looks at a row of place, name, kind and description, of which the last is null where it need not be looked at.
     fn look_at(&mut self, row: &Row) -> Result<(), IndexError> {
         let description: Option<&str> = row.try_get(3).map_err(DatabaseError::from)?;

@@ -157,6 +157,14 @@ impl Registry {
         self
     }
 
+    /// Whether the index can be asked; `None` where there is none.
+    pub async fn check_index(&self) -> Option<Result<(), IndexError>> {
+        match &self.index {
+            Some(index) => Some(index.check().await),
+            None => None,
+        }
+    }
+
     /// Compares the index with the store and writes what differs, until `deadline` at the latest.
     ///
     /// # Errors

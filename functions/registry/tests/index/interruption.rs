@@ -15,7 +15,7 @@ use registry::registry::{Error, Registry};
 use tokio::time::sleep;
 
 use crate::support::{create, draft, named, tester};
-use crate::world::{World, all, change, differences};
+use crate::world::{World, all, change, differences, key};
 
 /// What an instance is asked to do. Numbers choose among what is there.
 #[derive(Debug, Clone)]
@@ -101,7 +101,7 @@ fn wherever_changes_end_the_next_query_of_another_instance_agrees_with_the_bucke
             for number in 0..8 {
                 ids.push(create(&first, named(Kind::Model, "a", &url(number))).await);
             }
-            let instances = [world.instance(), world.instance()];
+            let instances = [world.remote_instance(), world.remote_instance()];
             let taken = history
                 .into_iter()
                 .enumerate()
@@ -172,7 +172,7 @@ fn however_changes_are_held_up_among_each_other_nothing_is_left_to_be_done() {
                 ids.push(create(&first, named(Kind::Model, "a", &url(number))).await);
             }
             all(&first).await.unwrap();
-            let (instances, ids) = ([world.instance(), world.instance()], &ids);
+            let (instances, ids) = ([world.remote_instance(), world.remote_instance()], &ids);
             let mut open: Vec<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = Vec::new();
             for (number, step) in steps.into_iter().enumerate() {
                 open.push(Box::pin(take(&instances[number % 2], step, ids)));
@@ -255,6 +255,51 @@ async fn concurrent_writers_of_several_instances_leave_nothing_to_be_done() {
 }
 
 #[tokio::test]
+async fn whoever_settles_last_the_index_has_what_was_written_last() {
+    let world = World::start().await;
+    let instances = [world.remote_instance(), world.remote_instance()];
+    let id = create(&instances[0], named(Kind::Model, "a", &url(0))).await;
+    all(&instances[0]).await.unwrap();
+    let etag = async || {
+        world
+            .objects()
+            .get(&key(id.as_str()))
+            .await
+            .unwrap()
+            .unwrap()
+            .1
+    };
+    for is_first_done_first in [true, false] {
+        let changes = [change("a", &url(1)), change("a", &url(2))];
+        let mut updates = Vec::new();
+        for (instance, change) in instances.iter().zip(&changes) {
+            // Until the store has it, and its author does not know that yet.
+            let mut update = Box::pin(instance.update(Kind::Model, &id, change));
+            let before = etag().await;
+            loop {
+                // What it has sent arrives before it is seen to again.
+                sleep(Duration::from_millis(20)).await;
+                if etag().await != before {
+                    break;
+                }
+                let mut context = Context::from_waker(Waker::noop());
+                assert!(update.as_mut().poll(&mut context).is_pending());
+            }
+            updates.push(update);
+        }
+        if !is_first_done_first {
+            updates.reverse();
+        }
+        for update in updates {
+            update.await.unwrap();
+        }
+        assert_eq!(instances[0].find(&id).await.unwrap().0.url, url(2));
+        assert_eq!(world.unsettled().await, 0);
+        assert_eq!(differences(&instances[0]).await, (0, 0, 0));
+    }
+}
+
+#[tokio::test]
 async fn a_late_author_does_not_bring_back_what_was_deleted_since() {
     let world = World::start().await;
     let instance = world.instance();
@@ -262,7 +307,7 @@ async fn a_late_author_does_not_bring_back_what_was_deleted_since() {
     let mut polls = 1;
     // Wherever the creation is held up, the deletion by another instance stands.
     loop {
-        let slow = world.instance();
+        let slow = world.remote_instance();
         let mut creation = std::pin::pin!(slow.create(draft(Kind::Model, &url(polls))));
         if let Some(created) = cut_off(creation.as_mut(), polls).await {
             created.unwrap();

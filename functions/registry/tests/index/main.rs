@@ -7,6 +7,7 @@
 
 mod absence;
 mod counting;
+mod deployment;
 mod interruption;
 mod rebuilding;
 mod relations;

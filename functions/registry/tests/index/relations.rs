@@ -107,6 +107,13 @@ async fn members_are_found_by_id_by_key_and_by_whom_they_refer_to() {
     assert_eq!(related.referring(&all, None, 2).await, ["2", "3"]);
     assert_eq!(related.referring(&all, Some("3"), 2).await, ["4"]);
 
+    // What is left of rows that somebody has deleted hides nobody.
+    let gone =
+        "insert into registry_relation select 'hub-name:model:bert', false, '0' || number || '/'
+        from generate_series(1, 5) as number";
+    related.world.sql.batch_execute(gone).await.unwrap();
+    assert_eq!(related.by_keys(&["hub-name:model:bert"]).await, ["1", "2"]);
+
     // Resolved by these, a reference means the same as by all members there are.
     let third = related.member("3").await.unwrap();
     let keys = &third.parents[0].keys;

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use aws_credential_types::Credentials;
 use embedded_s3::EmbeddedS3;
 use registry::artifact::{Id, Kind};
 use registry::index::rebuild::{Counts, Order, Progress, Rebuilt};
 use registry::registry::{Change, Error, Registry, Span, Wanted};
 use registry::store::{BucketObjects, Objects};
 use serde_json::{Value, json};
-use shared::s3::S3;
+use shared::s3::{S3, Settings};
 use tempfile::TempDir;
 use testkit::Postgres;
+use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use crate::support::{self, BUCKET, tester};
@@ -20,6 +22,8 @@ pub(crate) struct World {
     pub(crate) store: EmbeddedS3,
     pub(crate) postgres: Postgres,
     pub(crate) sql: tokio_postgres::Client,
+    /// The store over TCP: what it is asked, it does, whether anybody waits for it or not.
+    remote: S3,
     _folder: TempDir,
 }
 
@@ -33,8 +37,17 @@ impl World {
 
     pub(crate) async fn with(postgres: Postgres) -> Self {
         let (store, folder) = support::embedded().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let remote = S3::new(Settings {
+            region: None,
+            endpoint: Some(format!("http://{}", listener.local_addr().unwrap())),
+            credentials: Some(Credentials::new("test", "secret", None, None, "test")),
+        });
+        let server = store.clone();
+        tokio::spawn(async move { server.serve(listener, std::future::pending()).await });
         Self {
             store,
+            remote,
             sql: postgres.connect().await,
             postgres,
             _folder: folder,
@@ -50,6 +63,13 @@ impl World {
     /// An instance of the registry.
     pub(crate) fn instance(&self) -> Registry {
         self.instance_at(self.postgres.url())
+    }
+
+    /// An instance that asks the store over TCP.
+    pub(crate) fn remote_instance(&self) -> Registry {
+        let objects = Objects::S3(BucketObjects::new(self.remote.bucket(BUCKET)));
+        let index = std::sync::Arc::new(support::index(self.postgres.url(), BUCKET));
+        Registry::new(objects).with_index(Some(index))
     }
 
     /// An instance that reaches the database by this URL.

@@ -80,7 +80,7 @@ impl Indexes {
 /// Lets an index, if there is one, know what others have written past the registry.
 pub async fn catch_up(registry: &Registry) {
     if has_index() {
-        let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_mins(1);
         let order = Order::default();
         registry.rebuild_index(&order, deadline).await.unwrap();
     }

@@ -131,7 +131,9 @@ impl Index {
         order: &Order,
         deadline: Instant,
     ) -> Result<Rebuilt, IndexError> {
-        self.must_be_ours().await?;
+        if let Err(foreign @ IndexError::Foreign(_)) = self.check().await {
+            return Err(foreign);
+        }
         let rebuilt = |state, counts| Rebuilt {
             state,
             dry_run: order.dry_run,
@@ -148,6 +150,9 @@ impl Index {
         let state = match compared {
             Ok(Ok(true)) => {
                 run.end(&self.connections, &self.store).await?;
+                if !order.dry_run {
+                    self.tend(objects, deadline).await?;
+                }
                 Progress::Finished
             }
             Ok(Ok(false)) | Err(_) => {
@@ -266,16 +271,6 @@ impl Index {
         run.counts.claimed += healed.claimed;
         run.counts.failed += healed.failed;
         Ok(())
-    }
-
-    async fn must_be_ours(&self) -> Result<(), IndexError> {
-        let standing = self.connections.run(PATIENCE, |session| async move {
-            standing(session.client(), &[]).await
-        });
-        match standing.await?.store {
-            Some(store) if store != self.store => Err(IndexError::Foreign(store)),
-            _ => Ok(()),
-        }
     }
 }
 

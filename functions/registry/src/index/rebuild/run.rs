@@ -13,6 +13,9 @@ use crate::index::{DatabaseError, PATIENCE};
 /// What giving back the lease may take.
 const RELEASE_PATIENCE: Duration = Duration::from_millis(500);
 
+/// The longest interval in hours, a century: dates end somewhere.
+const LONGEST: u32 = 876_000;
+
 /// Begins a run, or takes up one that has not finished. Nothing is returned if another instance is at it, or the last
 /// run is too young. A run that is thorough stays so.
 const BEGIN: &str = "
@@ -84,7 +87,7 @@ impl Run {
         // Without an interval no run is too young.
         let interval = order
             .every_hours
-            .map_or(0.0, |hours| f64::from(hours) * 3600.0);
+            .map_or(0.0, |hours| f64::from(hours.min(LONGEST)) * 3600.0);
         connections
             .run(PATIENCE, |session| async move {
                 let parameters: [Parameter<'_>; 5] = [
