@@ -31,6 +31,7 @@ impl Registry {
                         claim::release(&self.objects, held).await;
                     }
                     self.delete_all(&key::folder(id)).await?;
+                    self.delete_all(&key::archives(id)).await?;
                     return Ok(record);
                 }
                 Err(StoreError::Changed) => {}
@@ -66,6 +67,7 @@ impl Registry {
             }
         }
         self.delete_all(key::ARTIFACTS).await?;
+        self.delete_all(key::ARCHIVES).await?;
         self.delete_all(key::CLAIMS).await
     }
 
