@@ -1,7 +1,7 @@
 //! What the registry's objects are called.
 //!
 //! `artifacts/{id}/metadata.json` is what is known of an artifact, `artifacts/{id}/files/…` what it holds,
-//! `artifacts/{id}/manifest.json` what is known of that, `artifacts/{id}/archives/…` all of it in one piece, and
+//! `artifacts/{id}/manifest.json` what is known of that, `archives/{id}/…` all of it in one piece, and
 //! `claims/{kind}/{digest of the URL}.json` says which artifact has a URL.
 
 use sha2::{Digest as _, Sha256};
@@ -12,6 +12,8 @@ use crate::source::Source;
 
 /// All artifacts begin so.
 pub(crate) const ARTIFACTS: &str = "artifacts/";
+/// All archives begin so: what they are made of is elsewhere, so a rule of the bucket may delete any at any time.
+pub(crate) const ARCHIVES: &str = "archives/";
 /// All claims begin so.
 pub(crate) const CLAIMS: &str = "claims/";
 const RECORD: &str = "/metadata.json";
@@ -50,14 +52,19 @@ pub(crate) fn manifest(id: &Id) -> String {
     format!("{ARTIFACTS}{id}{MANIFEST}")
 }
 
+/// What all archives of an artifact begin with.
+pub(crate) fn archives(id: &Id) -> String {
+    format!("{ARCHIVES}{id}/")
+}
+
 /// What all archives of an aspect of an artifact begin with.
-pub(crate) fn archives(id: &Id, aspect: Aspect) -> String {
-    format!("{ARTIFACTS}{id}/archives/{aspect}-")
+pub(crate) fn archives_of(id: &Id, aspect: Aspect) -> String {
+    format!("{ARCHIVES}{id}/{aspect}-")
 }
 
 /// The archive of these files.
 pub(crate) fn archive(id: &Id, aspect: Aspect, digest: &str) -> String {
-    format!("{}{digest}.zip", archives(id, aspect))
+    format!("{}{digest}.zip", archives_of(id, aspect))
 }
 
 /// How far an archive has been made.
@@ -112,7 +119,7 @@ mod tests {
     fn a_listing_of_artifacts_passes_over_their_files() {
         for (key, behind_it) in [
             ("artifacts/1/files/a", "artifacts/1/manifest.json"),
-            ("artifacts/1/archives/a", "artifacts/1/manifest.json"),
+            ("artifacts/1/a", "artifacts/1/manifest.json"),
             ("artifacts/1/manifest.json", "artifacts/1/manifest.json"),
             ("artifacts/1/metadata.json", "artifacts/1/metadata.json"),
             ("artifacts/1/other", "artifacts/1/other"),

@@ -149,7 +149,7 @@ async fn several_files_are_had_as_one_archive_that_every_reader_understands() {
         );
     }
     // Nothing is left of the making.
-    let folder = format!("artifacts/{id}/archives/");
+    let folder = format!("archives/{id}/");
     let keys = world.keys(&folder).await;
     assert_eq!(keys.len(), 2, "{keys:?}");
     let uploads = world.sdk.list_multipart_uploads().bucket(BUCKET);
@@ -281,10 +281,7 @@ async fn whoever_asks_at_the_same_time_waits_for_one_archive() {
     assert_eq!(places.len(), 1);
     let got = world.follow("GET", &place, &[], "").await;
     assert_same(&unpack(&got.body), &expected);
-    assert_eq!(
-        world.keys(&format!("artifacts/{id}/archives/")).await.len(),
-        1
-    );
+    assert_eq!(world.keys(&format!("archives/{id}/")).await.len(), 1);
 }
 
 #[tokio::test]
@@ -342,7 +339,7 @@ async fn an_artifact_deleted_meanwhile_leaves_no_archive() {
         "{}",
         shown.text()
     );
-    let left = world.keys(&format!("artifacts/{id}/archives/")).await;
+    let left = world.keys(&format!("archives/{id}/")).await;
     assert!(
         left.iter().all(|key| key.ends_with("/progress")),
         "{left:?}"
@@ -399,7 +396,7 @@ async fn kill_at(world: &World, expected: &Files, step: i64, after: bool) -> boo
         was_killed || is_late || killed.is_ok(),
         "step {step}: {killed:?}"
     );
-    let archives = world.keys(&format!("artifacts/{id}/archives/")).await;
+    let archives = world.keys(&format!("archives/{id}/")).await;
     for key in archives.iter().filter(|key| !key.ends_with("/progress")) {
         assert_same(&unpack(&get(world, key).await), expected);
     }

@@ -43,12 +43,12 @@ pub struct Content {
     id: Id,
 }
 
-/// What is done with the bytes of an object.
+/// What somebody wants of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reading {
-    /// They are sent.
+pub enum Purpose {
+    /// Its bytes.
     Bytes,
-    /// Only what they are like is told.
+    /// Word of what they are like.
     Head,
 }
 
@@ -156,10 +156,10 @@ impl Content {
     /// # Errors
     ///
     /// [`Error::NoFile`], [`Error::S3`].
-    pub async fn get(&self, path: &FilePath, reading: Reading) -> Result<Presigned, Error> {
+    pub async fn get(&self, path: &FilePath, purpose: Purpose) -> Result<Presigned, Error> {
         let key = key::file(&self.id, path);
         self.bucket.head(&key).await.map_err(no_file)?;
-        self.sign(&key, path.name(), reading).await
+        self.sign(&key, path.name(), purpose).await
     }
 
     /// Deletes a file that is there.
@@ -182,16 +182,16 @@ impl Content {
         &self,
         key: &str,
         name: &str,
-        reading: Reading,
+        purpose: Purpose,
     ) -> Result<Presigned, Error> {
-        self.sign(key, &format!("{name}.zip"), reading).await
+        self.sign(key, &format!("{name}.zip"), purpose).await
     }
 
-    async fn sign(&self, key: &str, name: &str, reading: Reading) -> Result<Presigned, Error> {
+    async fn sign(&self, key: &str, name: &str, purpose: Purpose) -> Result<Presigned, Error> {
         let disposition = file::disposition(name);
-        Ok(match reading {
-            Reading::Bytes => self.bucket.presign_get(key, &disposition, LIFETIME).await?,
-            Reading::Head => {
+        Ok(match purpose {
+            Purpose::Bytes => self.bucket.presign_get(key, &disposition, LIFETIME).await?,
+            Purpose::Head => {
                 self.bucket
                     .presign_head(key, &disposition, LIFETIME)
                     .await?

@@ -19,7 +19,7 @@ use crate::artifact::{Id, Kind};
 use crate::audit::Action;
 use crate::content::{Aspect, Error, Whole};
 use crate::record::Record;
-use crate::registry;
+use crate::registry::{self, Registry};
 use crate::source::Source;
 
 /// How long an archive may be worked at: API Gateway waits half a minute, and there is more to do.
@@ -71,28 +71,43 @@ async fn answer(
     let (kind, id): (Kind, Id) = (kind.parse()?, id.parse()?);
     let aspect: Aspect = wanted.aspect.parse()?;
     let (record, _) = registry.read(kind, &id).await?;
+    let shown = show(app, &registry, &record, aspect, method, wanted.redirect).await?;
+    // Whoever is told to ask again has got nothing yet.
     registry
         .audit(&caller.actor(), &record, Action::Download)
         .await?;
-    let Ok(content) = content(app, &registry, &id) else {
+    Ok(shown)
+}
+
+/// Shows the way to what an artifact holds, or to where it comes from.
+async fn show(
+    app: &App,
+    registry: &Registry,
+    record: &Record,
+    aspect: Aspect,
+    method: &Method,
+    redirects: Option<bool>,
+) -> Result<Response, Problem> {
+    let (kind, id) = (record.kind, &record.id);
+    let Ok(content) = content(app, registry, id) else {
         // Where files cannot be, there are none.
-        return to_source(&record);
+        return to_source(record);
     };
     let whole = content.whole(aspect, PATIENCE).await;
-    let signed = match whole.map_err(|error| explain(error, kind, &id))? {
-        Whole::Nowhere => return to_source(&record),
+    let signed = match whole.map_err(|error| explain(error, kind, id))? {
+        Whole::Nowhere => return to_source(record),
         Whole::File(path) => content.get(&path, purpose(method)).await?,
         Whole::Archive { key, is_new } => {
             // While it was made, the artifact may have been deleted with all that lay beside it then.
-            if is_new && let Err(registry::Error::NotFound) = registry.read(kind, &id).await {
+            if is_new && let Err(registry::Error::NotFound) = registry.read(kind, id).await {
                 content.remove_archive(&key).await?;
                 return Err(registry::Error::NotFound.into());
             }
-            let name = name(&record, aspect);
+            let name = name(record, aspect);
             content.get_archive(&key, &name, purpose(method)).await?
         }
     };
-    Ok(hand_out(&signed, wanted.redirect))
+    Ok(hand_out(&signed, redirects))
 }
 
 /// Sends a client to where the artifact comes from.

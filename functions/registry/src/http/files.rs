@@ -197,11 +197,11 @@ pub(super) fn content(app: &App, registry: &Registry, id: &Id) -> Result<Content
 }
 
 /// What somebody wants of an object.
-pub(super) fn purpose(method: &Method) -> content::Reading {
+pub(super) fn purpose(method: &Method) -> content::Purpose {
     if method == Method::HEAD {
-        content::Reading::Head
+        content::Purpose::Head
     } else {
-        content::Reading::Bytes
+        content::Purpose::Bytes
     }
 }
 

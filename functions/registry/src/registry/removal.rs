@@ -33,6 +33,7 @@ impl Registry {
                         claim::release(&self.objects, held).await;
                     }
                     self.delete_all(&key::folder(id)).await?;
+                    self.delete_all(&key::archives(id)).await?;
                     return Ok(record);
                 }
                 Err(StoreError::Changed) => announced.nothing().await,
@@ -74,6 +75,7 @@ impl Registry {
             Some(index) => index.remove_all(&self.objects).await?,
             None => self.delete_all(key::ARTIFACTS).await?,
         }
+        self.delete_all(key::ARCHIVES).await?;
         self.delete_all(key::CLAIMS).await
     }
 

@@ -3,11 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use axum::Router;
-use axum::body::{Body, to_bytes};
-use axum::http::Request;
-use lambda_http::tower::ServiceExt as _;
-use registry::http::{Caller, Denied, Gate, Permissions, router};
 use registry::storage::{Chain, Storage};
 use serde_json::{Value, json};
 use shared::database::Url;
@@ -16,12 +11,18 @@ use testkit::{Fault, Function, Postgres, Proxy, RuntimeApi};
 use tokio::net::TcpListener;
 
 use crate::support::BUCKET;
+use crate::support::client::{Client, access, body_of, request};
 use crate::world::{World, foreign};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_registry-index");
 
-/// The API with the stores that a deployment has, for whoever says what they may do.
-fn api(world: &World, url: &str) -> Router {
+/// The API with the stores that a deployment has, an admin of it and somebody else.
+struct Api {
+    client: Client,
+    user: String,
+}
+
+async fn api(world: &World, url: &str) -> Api {
     let url: Url = url.parse().unwrap();
     let chain = Chain {
         bucket: Some(BUCKET.to_owned()),
@@ -29,42 +30,32 @@ fn api(world: &World, url: &str) -> Router {
         index: Some(url.into()),
         ..Chain::default()
     };
-    let gate = Gate::new(async |token: Option<String>| {
-        let permissions = Permissions {
-            upload: true,
-            search: true,
-            download: true,
-            admin: token.as_deref() == Some("admin"),
-        };
-        Ok::<_, Denied>(Caller {
-            name: "tester".to_owned(),
-            permissions,
-        })
-    });
-    router(
-        Storage::with_s3(chain, S3::with_client(world.store.client())),
-        gate,
-    )
+    let s3 = S3::with_client(world.store.client());
+    let client = Client::of(Storage::with_s3(chain, access(), s3)).await;
+    let permissions = ["upload", "search", "download"];
+    let user = client.user("user", &permissions).await;
+    Api { client, user }
 }
 
 /// Status and body of an answer.
-async fn send(api: &Router, user: &str, method: &str, path: &str, body: &str) -> (u16, Value) {
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header("x-authorization", user)
-        .body(Body::from(body.to_owned()))
-        .unwrap();
-    let response = api.clone().oneshot(request).await.unwrap();
-    let status = response.status().as_u16();
-    let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-    (status, serde_json::from_slice(&body).unwrap_or_default())
+async fn send(api: &Api, user: &str, method: &str, path: &str, body: &str) -> (u16, Value) {
+    let token = match user {
+        "admin" => &api.client.admin,
+        _ => &api.user,
+    };
+    let answer = api.client.answer(request(method, path, Some(token), body));
+    let answer = answer.await;
+    let status = answer.status().as_u16();
+    (
+        status,
+        serde_json::from_slice(&body_of(answer).await).unwrap_or_default(),
+    )
 }
 
 #[tokio::test]
 async fn an_admin_has_the_index_compared_and_nobody_else() {
     let world = World::start().await;
-    let api = api(&world, world.postgres.url());
+    let api = api(&world, world.postgres.url()).await;
     world
         .put("1", &foreign("model", "a", "https://example.com/1", ""))
         .await;
@@ -101,18 +92,8 @@ async fn an_admin_has_the_index_compared_and_nobody_else() {
 
 #[tokio::test]
 async fn a_registry_without_an_index_has_none_to_compare() {
-    let storage = Storage::new(Chain::default());
-    let gate = Gate::new(async |_token| {
-        let permissions = Permissions {
-            admin: true,
-            ..Permissions::default()
-        };
-        Ok::<_, Denied>(Caller {
-            name: "tester".to_owned(),
-            permissions,
-        })
-    });
-    let (status, problem) = send(&router(storage, gate), "", "POST", "/index/rebuild", "").await;
+    let client = Client::of(Storage::new(Chain::default(), access())).await;
+    let (status, problem) = client.json("POST", "/index/rebuild", &json!({})).await;
     assert_eq!(
         (status, &problem["detail"]),
         (404, &json!("this registry has no index"))

@@ -204,7 +204,7 @@ impl Content {
 
     /// Deletes archives of what the files of an aspect were before.
     async fn discard_others(&self, aspect: Aspect, archive: &str) {
-        let prefix = key::archives(&self.id, aspect);
+        let prefix = key::archives_of(&self.id, aspect);
         let listed = match self.bucket.list(&prefix, None).await {
             Ok(page) => page.objects,
             Err(error) => {
