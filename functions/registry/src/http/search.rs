@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use shared::problem::Problem;
+use utoipa::IntoParams;
 
 use super::answer::Reading;
 use super::body::{Body, Metadata, SentPattern, SentQuery};
@@ -18,14 +19,31 @@ use crate::registry::{Span, Wanted};
 const PAGE: usize = 1000;
 
 /// How much of an answer is asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Paging {
+    /// Where to go on: what the header `offset` of an earlier answer had.
     offset: Option<String>,
-    /// Ours: a number of artifacts, or `all`.
+    /// The most artifacts to answer, or `all`.
+    #[param(pattern = "^([1-9][0-9]{0,2}|1000|all)$", default = "1000")]
     limit: Option<String>,
 }
 
-/// `POST /artifacts`
+/// The artifacts that any of some queries asks for, by page.
+#[utoipa::path(
+    post,
+    path = "/artifacts",
+    operation_id = "ArtifactsList",
+    tag = "search",
+    params(Paging),
+    request_body = Vec<SentQuery>,
+    responses(
+        (status = 200, description = "A page of artifacts", body = Vec<Metadata>, headers(
+            ("offset" = String, description = "Where the next page begins; absent after the last"),
+        )),
+        (status = 413, description = "All artifacts were asked for, and there are too many; or the body is too large"),
+    ),
+)]
 pub(super) async fn query(
     Extension(caller): Extension<Caller>,
     Query(paging): Query<Paging>,
@@ -47,7 +65,18 @@ pub(super) async fn query(
     Ok(response)
 }
 
-/// `GET /artifact/byName/{name}`
+/// The artifacts of exactly this name, which may have slashes.
+#[utoipa::path(
+    get,
+    path = "/artifact/byName/{*name}",
+    operation_id = "ArtifactByNameGet",
+    tag = "search",
+    params(("name" = String, Path, description = "The artifact's name", min_length = 1, max_length = 1024)),
+    responses(
+        (status = 200, description = "The artifacts", body = Vec<Metadata>),
+        (status = 404, description = "There is no such artifact"),
+    ),
+)]
 pub(super) async fn by_name(
     Path(name): Path<String>,
     Extension(caller): Extension<Caller>,
@@ -57,7 +86,18 @@ pub(super) async fn by_name(
     Ok(metadata(&registry.by_name(&name.parse()?).await?))
 }
 
-/// `POST /artifact/byRegEx`
+/// The artifacts in whose name or README a regular expression is found.
+#[utoipa::path(
+    post,
+    path = "/artifact/byRegEx",
+    operation_id = "ArtifactByRegExGet",
+    tag = "search",
+    request_body = SentPattern,
+    responses(
+        (status = 200, description = "The artifacts", body = Vec<Metadata>),
+        (status = 404, description = "There is no such artifact"),
+    ),
+)]
 pub(super) async fn by_regex(
     Extension(caller): Extension<Caller>,
     Reading(registry): Reading,

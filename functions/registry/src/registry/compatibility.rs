@@ -3,6 +3,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use super::{Error, Registry};
 use crate::artifact::{Id, Kind};
@@ -11,7 +12,8 @@ use crate::license::{Terms, Verdict, check};
 use crate::relation::github_key;
 
 /// Whether a model may be used with the code of a repository, and who said which licence that has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = LicenseCompatibility)]
 pub struct Compatibility {
     /// The answer and its reasons.
     #[serde(flatten)]
