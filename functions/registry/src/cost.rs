@@ -19,6 +19,7 @@ pub struct Cost {
     pub total_cost: f64,
     /// Without them; absent if they were not asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub standalone_cost: Option<f64>,
 }
 

@@ -95,6 +95,7 @@ struct Part {
     metrics: BTreeMap<&'static str, Metric>,
     issues: Vec<Issue>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     timeline: Option<Vec<Traffic>>,
 }
 

@@ -98,6 +98,8 @@ fn for_callers() -> Routes {
         .with(routes!(models::lineage_of_model))
         .with(routes!(models::check_license_of_model))
         .with(routes!(models::ingest))
+        .with(routes!(search::models))
+        .with(routes!(search::search_models))
         .with(routes!(audit::history))
         .with(routes!(audit::verify))
         .with(routes!(artifacts::reset))

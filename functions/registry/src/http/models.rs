@@ -85,19 +85,22 @@ struct RatingAnswer {
     rating: Rating,
     /// The rules and their inputs, by the name of the metric.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     explanation: Option<BTreeMap<String, Explained>>,
     /// When the model was rated.
     #[serde(
         with = "time::serde::rfc3339::option",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schema(nullable = false)]
     rated_at: Option<OffsetDateTime>,
     /// A digest of what was rated.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     inputs: Option<String>,
     /// What the sources said. Without READMEs, of which searches know; absent if it is too large for an answer.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>, nullable = false)]
     evidence: Option<Value>,
 }
 

@@ -12,11 +12,14 @@ use super::answer::Reading;
 use super::body::{Body, Metadata, SentPattern, SentQuery};
 use crate::access::Caller;
 use crate::access::user::Permission;
+use crate::artifact::Kind;
 use crate::catalogue::Entry;
-use crate::registry::{Span, Wanted};
+use crate::registry::{Error, Span, Wanted};
 
 /// The most artifacts on a page, and how many there are if nobody says.
 const PAGE: usize = 1000;
+/// The longest text searched for, in bytes.
+const MAX_TEXT: usize = 1024;
 
 /// How much of an answer is asked for.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -27,6 +30,15 @@ pub(super) struct Paging {
     /// The most artifacts to answer, or `all`.
     #[param(pattern = "^([1-9][0-9]{0,2}|1000|all)$", default = "1000")]
     limit: Option<String>,
+}
+
+/// What is searched for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Sought {
+    /// A text, as it is.
+    #[param(min_length = 1, max_length = 1024)]
+    q: String,
 }
 
 /// The artifacts that any of some queries asks for, by page.
@@ -63,6 +75,60 @@ pub(super) async fn query(
         response.headers_mut().insert("offset", next);
     }
     Ok(response)
+}
+
+/// Models, by page.
+#[utoipa::path(
+    get,
+    path = "/models",
+    operation_id = "ModelsList",
+    tag = "models",
+    params(Paging),
+    responses(
+        (status = 200, description = "A page of models", body = Vec<Metadata>, headers(
+            ("offset" = String, description = "Where the next page begins; absent after the last"),
+        )),
+        (status = 413, description = "All models were asked for, and there are too many"),
+    ),
+)]
+pub(super) async fn models(
+    caller: Extension<Caller>,
+    paging: Query<Paging>,
+    registry: Reading,
+) -> Result<Response, Problem> {
+    let models = SentQuery {
+        name: "*".to_owned(),
+        types: Some(vec![Kind::Model]),
+    };
+    query(caller, paging, registry, Body(vec![models])).await
+}
+
+/// Models in whose name or README a text is found, whatever its case.
+#[utoipa::path(
+    get,
+    path = "/models/search",
+    operation_id = "ModelsSearch",
+    tag = "models",
+    params(Sought),
+    responses((status = 200, description = "The models, maybe none", body = Vec<Metadata>)),
+)]
+pub(super) async fn search_models(
+    Query(sought): Query<Sought>,
+    Extension(caller): Extension<Caller>,
+    Reading(registry): Reading,
+) -> Result<Response, Problem> {
+    caller.must(Permission::Search)?;
+    if sought.q.is_empty() || sought.q.len() > MAX_TEXT {
+        let detail = format!("q must have 1 to {MAX_TEXT} bytes");
+        return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+    }
+    let pattern = format!("(?i){}", regex::escape(&sought.q));
+    let mut found = match registry.by_regex(&pattern).await {
+        Err(Error::NotFound) => vec![],
+        found => found?,
+    };
+    found.retain(|entry| entry.kind == Kind::Model);
+    Ok(metadata(&found))
 }
 
 /// The artifacts of exactly this name, which may have slashes.

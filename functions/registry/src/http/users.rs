@@ -94,6 +94,7 @@ struct Profile {
         with = "time::serde::rfc3339::option",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schema(nullable = false)]
     created_at: Option<OffsetDateTime>,
     #[serde(skip_serializing_if = "String::is_empty")]
     created_by: String,
@@ -119,7 +120,7 @@ pub(super) struct Paging {
     tag = "users",
     request_body = SentLogin,
     responses(
-        (status = 200, description = "A token, to be sent as it is in the header `X-Authorization`", body = String, headers(
+        (status = 200, description = "A token, to be sent as it is in the header `X-Authorization`", body = String, content_type = "application/json", headers(
             ("Cache-Control" = String, description = "`no-store`"),
         )),
         (status = 401, description = "The name or the password is wrong"),

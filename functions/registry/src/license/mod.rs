@@ -24,9 +24,11 @@ pub use class::{Class, Rule};
 pub struct Terms {
     /// As it was written; `None` if nothing was said.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub stated: Option<String>,
     /// The SPDX expression, with `LicenseRef-` for licences that SPDX does not list; `None` if it was not understood.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub expression: Option<String>,
     /// How much of it was said.
     pub precision: Precision,

@@ -20,6 +20,7 @@ pub struct Compatibility {
     pub verdict: Verdict,
     /// The address that told the repository's licence; `None` where only the registry could.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub asked: Option<String>,
 }
 
