@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::artifact::Id;
 use crate::relation::{Member, Members};
@@ -11,12 +12,14 @@ use crate::relation::{Member, Members};
 const BYTES_PER_MB: f64 = 1_048_576.0;
 
 /// The cost of one artifact, in MB of 1,048,576 bytes. What has no known size counts as nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
+#[schema(as = ArtifactCost)]
 pub struct Cost {
     /// With dependencies if they were asked for, each once.
     pub total_cost: f64,
     /// Without them; absent if they were not asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub standalone_cost: Option<f64>,
 }
 

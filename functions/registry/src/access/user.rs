@@ -9,6 +9,7 @@ use ring::digest;
 use serde::{Deserialize, Deserializer, Serialize};
 use shared::telemetry::chain;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use super::AccessError;
 use super::password::PasswordHash;
@@ -86,7 +87,7 @@ impl From<UserName> for String {
 pub struct InvalidUserName;
 
 /// What a user can be allowed to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Permission {
     /// Register, change and delete artifacts.
@@ -137,8 +138,9 @@ impl FromStr for Permission {
 pub struct InvalidPermission;
 
 /// A set of permissions. What is not known in a stored set is left out: it allows nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(transparent)]
+#[schema(value_type = Vec<Permission>)]
 pub struct Permissions(BTreeSet<Permission>);
 
 impl Permissions {

@@ -7,6 +7,7 @@ use ring::digest;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use super::Problem;
 use crate::access::token::Keys;
@@ -14,7 +15,8 @@ use crate::artifact::{Id, Kind};
 use crate::record::Record;
 
 /// Somebody did something to an artifact. The fields are those of the contract's `ArtifactAuditEntry`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ArtifactAuditEntry)]
 pub struct Entry {
     /// Who.
     pub user: Actor,
@@ -28,7 +30,8 @@ pub struct Entry {
 }
 
 /// Who did it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AuditedUser)]
 pub struct Actor {
     /// The user's name.
     pub name: String,
@@ -37,7 +40,8 @@ pub struct Actor {
 }
 
 /// What it was done to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AuditedArtifact)]
 pub struct Subject {
     /// The artifact's name, whatever it was.
     pub name: String,
@@ -59,8 +63,9 @@ impl From<&Record> for Subject {
 }
 
 /// What was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
+#[schema(as = AuditedAction)]
 pub enum Action {
     /// It was registered.
     Create,

@@ -3,9 +3,11 @@ use axum::extract::{Extension, Path};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use shared::problem::Problem;
+use utoipa::IntoParams;
 
 use super::answer::{Reading, Writing};
 use super::body::{Artifact, Body, SentArtifact, SentData};
+use super::error::unauthorized;
 use super::origin::Origin;
 use crate::access::user::Permission;
 use crate::access::{Access, Caller};
@@ -14,7 +16,51 @@ use crate::record::Record;
 use crate::registry::{Change, Draft};
 use crate::store::Etag;
 
-/// `POST /artifact/{artifact_type}`
+/// The version that a client knows.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(
+    dead_code,
+    reason = "for the documentation: the header is read as it is"
+)]
+pub(super) struct Known {
+    /// Versions that need not be sent again.
+    #[param(rename = "If-None-Match")]
+    if_none_match: Option<String>,
+}
+
+/// The version that a client has seen.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(
+    dead_code,
+    reason = "for the documentation: the header is read as it is"
+)]
+pub(super) struct Seen {
+    /// Change the artifact only if it is still this version.
+    #[param(rename = "If-Match")]
+    if_match: Option<String>,
+}
+
+/// Registers an artifact by its URL.
+///
+/// It gets the name that is given, or one made from the URL.
+#[utoipa::path(
+    post,
+    path = "/artifact/{artifact_type}",
+    operation_id = "ArtifactCreate",
+    tag = "artifacts",
+    params(("artifact_type" = Kind, Path, description = "The artifact's type"),),
+    request_body = SentData,
+    responses(
+        (status = 201, description = "It is registered", body = Artifact, headers(
+            ("ETag" = String, description = "The version of the artifact"),
+            ("Location" = String, description = "Where the artifact is"),
+        )),
+        (status = 409, description = "An artifact of this type with this URL is registered already: the member `id` has its id"),
+        (status = 424, description = "The model is not good enough: the members `threshold`, `metrics` and `rating` tell why"),
+    ),
+)]
 pub(super) async fn create(
     Path(kind): Path<String>,
     origin: Origin,
@@ -34,7 +80,19 @@ pub(super) async fn create(
     Ok(created(record, &etag, &origin))
 }
 
-/// `GET /artifacts/{artifact_type}/{id}`
+/// An artifact.
+#[utoipa::path(
+    get,
+    path = "/artifacts/{artifact_type}/{id}",
+    operation_id = "ArtifactRetrieve",
+    tag = "artifacts",
+    params(("artifact_type" = Kind, Path, description = "The artifact's type"), ("id" = Id, Path, description = "The artifact's id"), Known),
+    responses(
+        (status = 200, description = "The artifact", body = Artifact, headers(("ETag" = String, description = "The version of the artifact"))),
+        (status = 304, description = "It is still the version that the client has", headers(("ETag" = String, description = "The version of the artifact"))),
+        (status = 404, description = "There is no such artifact"),
+    ),
+)]
 pub(super) async fn read(
     Path((kind, id)): Path<(String, String)>,
     Extension(caller): Extension<Caller>,
@@ -47,7 +105,7 @@ pub(super) async fn read(
     Ok(unless_known(&headers, record, &etag, &origin))
 }
 
-/// `GET /package/{id}`
+/// An artifact of any type: `GET /package/{id}`
 pub(super) async fn find(
     Path(id): Path<String>,
     Extension(caller): Extension<Caller>,
@@ -60,7 +118,24 @@ pub(super) async fn find(
     Ok(unless_known(&headers, record, &etag, &origin))
 }
 
-/// `PUT /artifacts/{artifact_type}/{id}`
+/// Changes where an artifact comes from.
+///
+/// Name, id and type must be those of the artifact.
+#[utoipa::path(
+    put,
+    path = "/artifacts/{artifact_type}/{id}",
+    operation_id = "ArtifactUpdate",
+    tag = "artifacts",
+    params(("artifact_type" = Kind, Path, description = "The artifact's type"), ("id" = Id, Path, description = "The artifact's id"), Seen),
+    request_body = SentArtifact,
+    responses(
+        (status = 200, description = "It is changed", body = Artifact, headers(("ETag" = String, description = "The version of the artifact"))),
+        (status = 404, description = "There is no such artifact"),
+        (status = 409, description = "Another artifact has this URL: the member `id` has its id"),
+        (status = 412, description = "The artifact was changed since"),
+        (status = 424, description = "The model is not good enough: the members `threshold`, `metrics` and `rating` tell why"),
+    ),
+)]
 pub(super) async fn update(
     Path((kind, id)): Path<(String, String)>,
     Extension(caller): Extension<Caller>,
@@ -85,7 +160,18 @@ pub(super) async fn update(
     Ok(artifact(record, &etag, &origin))
 }
 
-/// `DELETE /artifacts/{artifact_type}/{id}`
+/// Deletes an artifact.
+#[utoipa::path(
+    delete,
+    path = "/artifacts/{artifact_type}/{id}",
+    operation_id = "ArtifactDelete",
+    tag = "artifacts",
+    params(("artifact_type" = Kind, Path, description = "The artifact's type"), ("id" = Id, Path, description = "The artifact's id"),),
+    responses(
+        (status = 200, description = "It is deleted"),
+        (status = 404, description = "There is no such artifact"),
+    ),
+)]
 pub(super) async fn remove(
     Path((kind, id)): Path<(String, String)>,
     Extension(caller): Extension<Caller>,
@@ -98,7 +184,19 @@ pub(super) async fn remove(
     Ok(StatusCode::OK)
 }
 
-/// `DELETE /reset`
+/// Deletes all artifacts and users.
+///
+/// The audit trail stays, and so does the admin who is configured.
+#[utoipa::path(
+    delete,
+    path = "/reset",
+    operation_id = "RegistryReset",
+    tag = "service",
+    responses(
+        (status = 200, description = "The registry is as it was at first"),
+        (status = 401, description = "Only an admin may do that"),
+    ),
+)]
 pub(super) async fn reset(
     Extension(caller): Extension<Caller>,
     Writing(registry): Writing,
@@ -107,7 +205,7 @@ pub(super) async fn reset(
     if !caller.is_admin() {
         // Here alone, the contract has 401 for a user who may not.
         let detail = "only an admin may reset the registry";
-        return Err(Problem::new(StatusCode::UNAUTHORIZED, detail));
+        return Err(unauthorized(detail));
     }
     registry.reset(&caller.actor()).await?;
     // Last: whoever is gone afterwards could not try again.

@@ -8,9 +8,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use shared::problem::Problem;
+use utoipa::ToSchema;
 
 use super::origin::Origin;
-use crate::artifact::Kind;
+use crate::artifact::{Id, Kind};
 use crate::catalogue::Entry;
 use crate::config::Flag;
 use crate::record::Record;
@@ -33,61 +34,90 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 }
 
 /// `ArtifactData`, as it is sent.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = ArtifactDataSent)]
 pub(super) struct SentData {
+    /// Where the artifact comes from: a single http or https URL without user and password.
+    #[schema(
+        format = "uri",
+        max_length = 4096,
+        examples("https://huggingface.co/google-bert/bert-base-uncased")
+    )]
     pub(super) url: String,
+    /// What to call it. Only at registration.
+    #[schema(min_length = 1, max_length = 1024)]
     pub(super) name: Option<String>,
 }
 
 /// `Artifact`, as it is sent.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = ArtifactSent)]
 pub(super) struct SentArtifact {
     pub(super) metadata: SentMetadata,
     pub(super) data: SentData,
 }
 
 /// `ArtifactMetadata`, as it is sent.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = ArtifactMetadataSent)]
 pub(super) struct SentMetadata {
+    /// The artifact's.
     pub(super) name: String,
+    /// That of the path. A number is taken as well.
     #[serde(deserialize_with = "text_or_number")]
+    #[schema(value_type = Id)]
     pub(super) id: String,
+    /// That of the path.
     #[serde(rename = "type")]
     pub(super) kind: Option<Kind>,
 }
 
 /// `ArtifactQuery`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = ArtifactQuery)]
 pub(super) struct SentQuery {
+    /// The exact name; `*` is every name.
     pub(super) name: String,
+    /// Which types; none are all.
     pub(super) types: Option<Vec<Kind>>,
 }
 
 /// `ArtifactRegEx`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = ArtifactRegEx)]
 pub(super) struct SentPattern {
+    /// Found anywhere in a name or a README, unless it says where. Without look-around and back-references.
+    #[schema(min_length = 1, max_length = 4096)]
     pub(super) regex: String,
 }
 
 /// `Artifact`, as it is answered.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Artifact {
     metadata: Metadata,
     data: Data,
 }
 
 /// `ArtifactMetadata`, as it is answered.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ArtifactMetadata)]
 pub(super) struct Metadata {
     name: String,
+    #[schema(value_type = Id)]
     id: String,
     #[serde(rename = "type")]
     kind: Kind,
 }
 
-#[derive(Debug, Serialize)]
+/// `ArtifactData`, as it is answered.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ArtifactData)]
 struct Data {
+    /// Where the artifact comes from.
+    #[schema(format = "uri")]
     url: String,
+    /// Where its bytes are.
+    #[schema(format = "uri", read_only)]
     download_url: String,
 }
 

@@ -9,6 +9,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use shared::problem::Problem;
 use url::Url;
+use utoipa::IntoParams;
 
 use super::App;
 use super::answer::Writing;
@@ -26,14 +27,29 @@ use crate::source::Source;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What of an artifact is asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
     #[serde(default)]
     aspect: String,
     redirect: Option<bool>,
 }
 
-/// `GET` and `HEAD /artifacts/{artifact_type}/{id}/download`
+/// All of an artifact, or an aspect of it: its one file, an archive of several, or the place where it comes from.
+#[utoipa::path(
+    get,
+    path = "/artifacts/{artifact_type}/{id}/download",
+    operation_id = "ArtifactDownload",
+    tag = "files",
+    params(("artifact_type" = Kind, Path, description = "The artifact's type"), ("id" = Id, Path, description = "The artifact's id"), Wanted),
+    responses(
+        (status = 200, description = "What to ask S3, for who does not follow redirects", body = serde_json::Value),
+        (status = 302, description = "The bytes are there", headers(("Location" = String, description = "Where S3 has them, or where the artifact comes from"))),
+        (status = 413, description = "There is too much for an archive: the member `files` has where the files are"),
+        (status = 404, description = "There is no such artifact, or no such file"),
+        (status = 501, description = "Files need a store in S3, and this registry has none"),
+    ),
+)]
 pub(super) async fn download(
     Path((kind, id)): Path<(String, String)>,
     method: Method,

@@ -20,6 +20,12 @@ const SOON: u32 = 1;
 /// Seconds after which a store may be back.
 const LATER: u32 = 5;
 
+/// The answer to whoever must log in, or must be somebody else.
+pub(super) fn unauthorized(detail: &str) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, detail)
+        .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+}
+
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let detail = error.to_string();

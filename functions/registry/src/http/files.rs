@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 use shared::problem::Problem;
 use shared::s3::{LARGEST_PART, Presigned};
+use utoipa::IntoParams;
 
 use super::App;
 use super::answer::{Reading, Writing};
@@ -35,7 +36,8 @@ const LONGEST_KEY: usize = 1024;
 const PAGE: u16 = 1000;
 
 /// How somebody wants to send a file.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Sending {
     /// In hexadecimal.
     sha256: Option<String>,
@@ -43,19 +45,35 @@ pub(super) struct Sending {
 }
 
 /// How somebody wants to get one.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Getting {
     redirect: Option<bool>,
 }
 
 /// Which files are asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Paging {
     after: Option<String>,
     limit: Option<u16>,
 }
 
-/// `PUT /artifacts/{artifact_type}/{id}/files/{path}`, and `POST` for those who do not follow redirects.
+/// Sends a file: the answer leads to S3, which takes the bytes.
+#[utoipa::path(
+    put,
+    path = "/artifacts/{artifact_type}/{id}/files/{*path}",
+    operation_id = "FileSend",
+    tag = "files",
+    params(("artifact_type" = Kind, Path, description = "The artifact's type"), ("id" = Id, Path, description = "The artifact's id"), ("path" = String, Path, description = "The file's path"), Sending),
+    responses(
+        (status = 200, description = "What to send to S3, for who asks for JSON", body = serde_json::Value),
+        (status = 307, description = "Send the bytes there", headers(("Location" = String, description = "Where S3 takes them"))),
+        (status = 413, description = "The file is larger than one request may bring: send it in parts"),
+        (status = 404, description = "There is no such artifact, or no such file"),
+        (status = 501, description = "Files need a store in S3, and this registry has none"),
+    ),
+)]
 pub(super) async fn send(
     Path((kind, id, path)): Path<(String, String, String)>,
     method: Method,
@@ -115,7 +133,20 @@ pub(super) async fn send(
     }
 }
 
-/// `GET` and `HEAD /artifacts/{artifact_type}/{id}/files/{path}`
+/// Gets a file: the answer leads to S3, which has the bytes.
+#[utoipa::path(
+    get,
+    path = "/artifacts/{artifact_type}/{id}/files/{*path}",
+    operation_id = "FileGet",
+    tag = "files",
+    params(("artifact_type" = Kind, Path, description = "The artifact's type"), ("id" = Id, Path, description = "The artifact's id"), ("path" = String, Path, description = "The file's path"), Getting),
+    responses(
+        (status = 200, description = "What to ask S3, for who does not follow redirects", body = serde_json::Value),
+        (status = 302, description = "The bytes are there", headers(("Location" = String, description = "Where S3 has them"))),
+        (status = 404, description = "There is no such artifact, or no such file"),
+        (status = 501, description = "Files need a store in S3, and this registry has none"),
+    ),
+)]
 pub(super) async fn get(
     Path((kind, id, path)): Path<(String, String, String)>,
     method: Method,
@@ -136,7 +167,53 @@ pub(super) async fn get(
     Ok(hand_out(&signed, getting.redirect))
 }
 
-/// `DELETE /artifacts/{artifact_type}/{id}/files/{path}`
+/// Asks where to send a file, for clients that do not follow redirects.
+#[utoipa::path(
+    post,
+    path = "/artifacts/{artifact_type}/{id}/files/{*path}",
+    operation_id = "FileAsk",
+    tag = "files",
+    params(("artifact_type" = Kind, Path, description = "The artifact's type"), ("id" = Id, Path, description = "The artifact's id"), ("path" = String, Path, description = "The file's path"), Sending),
+    responses(
+        (status = 200, description = "What to send to S3", body = serde_json::Value),
+        (status = 413, description = "The file is larger than one request may bring: send it in parts"),
+        (status = 404, description = "There is no such artifact, or no such file"),
+        (status = 501, description = "Files need a store in S3, and this registry has none"),
+    ),
+)]
+pub(super) async fn ask(
+    path: Path<(String, String, String)>,
+    state: State<Arc<App>>,
+    caller: Extension<Caller>,
+    sending: Query<Sending>,
+    headers: HeaderMap,
+    registry: Writing,
+) -> Result<Response, Problem> {
+    send(
+        path,
+        Method::POST,
+        state,
+        caller,
+        sending,
+        headers,
+        registry,
+    )
+    .await
+}
+
+/// Deletes a file.
+#[utoipa::path(
+    delete,
+    path = "/artifacts/{artifact_type}/{id}/files/{*path}",
+    operation_id = "FileDelete",
+    tag = "files",
+    params(("artifact_type" = Kind, Path, description = "The artifact's type"), ("id" = Id, Path, description = "The artifact's id"), ("path" = String, Path, description = "The file's path")),
+    responses(
+        (status = 204, description = "It is deleted"),
+        (status = 404, description = "There is no such artifact, or no such file"),
+        (status = 501, description = "Files need a store in S3, and this registry has none"),
+    ),
+)]
 pub(super) async fn remove(
     Path((kind, id, path)): Path<(String, String, String)>,
     State(app): State<Arc<App>>,
@@ -154,7 +231,19 @@ pub(super) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `GET /artifacts/{artifact_type}/{id}/files`
+/// The files of an artifact.
+#[utoipa::path(
+    get,
+    path = "/artifacts/{artifact_type}/{id}/files",
+    operation_id = "FilesList",
+    tag = "files",
+    params(("artifact_type" = Kind, Path, description = "The artifact's type"), ("id" = Id, Path, description = "The artifact's id"), Paging),
+    responses(
+        (status = 200, description = "The files, by page", body = serde_json::Value),
+        (status = 404, description = "There is no such artifact, or no such file"),
+        (status = 501, description = "Files need a store in S3, and this registry has none"),
+    ),
+)]
 pub(super) async fn list(
     Path((kind, id)): Path<(String, String)>,
     State(app): State<Arc<App>>,

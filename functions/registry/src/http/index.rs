@@ -16,8 +16,18 @@ use crate::index::rebuild::{Order, Progress};
 /// How long a comparison may take before its caller hears of it: API Gateway waits for 29 seconds.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// `POST /index/rebuild`: ours. Compares the index with the store; what is not finished in time goes on with the next
-/// call.
+/// Compares the index with the store; what is not finished in time goes on with the next call.
+#[utoipa::path(
+    post,
+    path = "/index/rebuild",
+    operation_id = "IndexRebuild",
+    tag = "service",
+    responses(
+        (status = 200, description = "The index is in step", body = serde_json::Value),
+        (status = 202, description = "There is more to do: ask again", body = serde_json::Value),
+        (status = 404, description = "This registry has no index"),
+    ),
+)]
 pub(super) async fn rebuild(
     Extension(caller): Extension<Caller>,
     Reading(registry): Reading,

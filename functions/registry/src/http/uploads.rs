@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::problem::Problem;
+use utoipa::IntoParams;
 
 use super::App;
 use super::answer::{Reading, Writing};
@@ -38,13 +39,28 @@ struct AnnouncedPart {
 }
 
 /// Which upload is meant: its name alone does not tell where it is.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Place {
+    #[param(value_type = String)]
     path: FilePath,
     after: Option<u16>,
 }
 
-/// `POST /artifacts/{artifact_type}/{id}/uploads`
+/// Begins to send a file in parts.
+#[utoipa::path(
+    post,
+    path = "/artifacts/{artifact_type}/{id}/uploads",
+    operation_id = "UploadBegin",
+    tag = "files",
+    params(("artifact_type" = Kind, Path, description = "The artifact's type"), ("id" = Id, Path, description = "The artifact's id")),
+    request_body = serde_json::Value,
+    responses(
+        (status = 201, description = "The upload, and how its parts are to be cut", body = serde_json::Value),
+        (status = 404, description = "There is no such artifact, or no such file"),
+        (status = 501, description = "Files need a store in S3, and this registry has none"),
+    ),
+)]
 pub(super) async fn begin(
     Path((kind, id)): Path<(String, String)>,
     State(app): State<Arc<App>>,
@@ -63,7 +79,21 @@ pub(super) async fn begin(
     Ok((StatusCode::CREATED, Json(begun)))
 }
 
-/// `POST /artifacts/{artifact_type}/{id}/uploads/{upload_id}/parts`
+/// Asks where to send parts.
+#[utoipa::path(
+    post,
+    path = "/artifacts/{artifact_type}/{id}/uploads/{upload_id}/parts",
+    operation_id = "UploadSign",
+    tag = "files",
+    params(("artifact_type" = Kind, Path, description = "The artifact's type"), ("id" = Id, Path, description = "The artifact's id"), ("upload_id" = String, Path, description = "The upload")),
+    request_body = serde_json::Value,
+    responses(
+        (status = 200, description = "What to send to S3, for each part", body = serde_json::Value),
+        (status = 413, description = "Too many parts at once, or the body is too large"),
+        (status = 404, description = "There is no such artifact, or no such file"),
+        (status = 501, description = "Files need a store in S3, and this registry has none"),
+    ),
+)]
 pub(super) async fn sign(
     Path((kind, id, upload_id)): Path<(String, String, String)>,
     State(app): State<Arc<App>>,
@@ -94,7 +124,19 @@ pub(super) async fn sign(
     Ok(([no_store], Json(json!({ "parts": parts }))).into_response())
 }
 
-/// `GET /artifacts/{artifact_type}/{id}/uploads/{upload_id}?path=`: what has arrived, for whoever goes on.
+/// What has arrived of an upload, for whoever goes on.
+#[utoipa::path(
+    get,
+    path = "/artifacts/{artifact_type}/{id}/uploads/{upload_id}",
+    operation_id = "UploadParts",
+    tag = "files",
+    params(("artifact_type" = Kind, Path, description = "The artifact's type"), ("id" = Id, Path, description = "The artifact's id"), ("upload_id" = String, Path, description = "The upload"), Place),
+    responses(
+        (status = 200, description = "The parts that have arrived", body = serde_json::Value),
+        (status = 404, description = "There is no such artifact, or no such file"),
+        (status = 501, description = "Files need a store in S3, and this registry has none"),
+    ),
+)]
 pub(super) async fn parts(
     Path((kind, id, upload_id)): Path<(String, String, String)>,
     State(app): State<Arc<App>>,
@@ -116,7 +158,22 @@ pub(super) async fn parts(
     Ok(Json(answer))
 }
 
-/// `POST /artifacts/{artifact_type}/{id}/uploads/{upload_id}/complete`
+/// Makes a file of parts.
+#[utoipa::path(
+    post,
+    path = "/artifacts/{artifact_type}/{id}/uploads/{upload_id}/complete",
+    operation_id = "UploadComplete",
+    tag = "files",
+    params(("artifact_type" = Kind, Path, description = "The artifact's type"), ("id" = Id, Path, description = "The artifact's id"), ("upload_id" = String, Path, description = "The upload")),
+    request_body = serde_json::Value,
+    responses(
+        (status = 200, description = "The file", body = serde_json::Value),
+        (status = 409, description = "Not all parts are there, or others change the file"),
+        (status = 412, description = "There is such a file already"),
+        (status = 404, description = "There is no such artifact, or no such file"),
+        (status = 501, description = "Files need a store in S3, and this registry has none"),
+    ),
+)]
 pub(super) async fn complete(
     Path((kind, id, upload_id)): Path<(String, String, String)>,
     State(app): State<Arc<App>>,
@@ -137,7 +194,19 @@ pub(super) async fn complete(
     Ok(Json(file))
 }
 
-/// `DELETE /artifacts/{artifact_type}/{id}/uploads/{upload_id}?path=`
+/// Gives an upload up.
+#[utoipa::path(
+    delete,
+    path = "/artifacts/{artifact_type}/{id}/uploads/{upload_id}",
+    operation_id = "UploadAbort",
+    tag = "files",
+    params(("artifact_type" = Kind, Path, description = "The artifact's type"), ("id" = Id, Path, description = "The artifact's id"), ("upload_id" = String, Path, description = "The upload"), Place),
+    responses(
+        (status = 204, description = "Its parts are deleted"),
+        (status = 404, description = "There is no such artifact, or no such file"),
+        (status = 501, description = "Files need a store in S3, and this registry has none"),
+    ),
+)]
 pub(super) async fn abort(
     Path((kind, id, upload_id)): Path<(String, String, String)>,
     State(app): State<Arc<App>>,

@@ -9,9 +9,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::problem::Problem;
 use time::OffsetDateTime;
+use utoipa::openapi::schema::{
+    AdditionalProperties, AnyOfBuilder, ArrayBuilder, ObjectBuilder, Type,
+};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::answer::{Reading, Writing};
 use super::body::Body;
+use super::error::unauthorized;
 use crate::access::password::Password;
 use crate::access::user::{Permission, Permissions, User};
 use crate::access::{Access, AccessError, Caller, NewUser};
@@ -28,7 +34,8 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 
 /// `AuthenticationRequest`, in the casing of this contract or of an earlier one.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = AuthenticationRequest)]
 pub(super) struct SentLogin {
     #[serde(alias = "User")]
     user: SentUser,
@@ -37,21 +44,25 @@ pub(super) struct SentLogin {
 }
 
 /// `User`, as it is sent.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = User)]
 struct SentUser {
     name: String,
+    /// Whether it is an admin. Not needed to log in.
     #[serde(default, alias = "isAdmin")]
     is_admin: Option<bool>,
 }
 
 /// `UserAuthenticationInfo`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = UserAuthenticationInfo)]
 struct SentSecret {
     password: String,
 }
 
 /// Somebody to be registered.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = NewUser)]
 pub(super) struct SentNewUser {
     #[serde(alias = "User")]
     user: SentUser,
@@ -73,7 +84,8 @@ pub(super) struct SentPermissions(Permissions);
 pub(super) struct SentPassword(String);
 
 /// A user as others see it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = UserProfile)]
 struct Profile {
     name: String,
     is_admin: bool,
@@ -82,19 +94,39 @@ struct Profile {
         with = "time::serde::rfc3339::option",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schema(nullable = false)]
     created_at: Option<OffsetDateTime>,
     #[serde(skip_serializing_if = "String::is_empty")]
     created_by: String,
 }
 
 /// Which users are asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Paging {
+    /// Where to go on: what the header `offset` of an earlier answer had.
+    #[param(pattern = "^[!-~]{0,128}$")]
     offset: Option<String>,
+    /// The most users to answer.
+    #[param(minimum = 1, maximum = 100, default = 100)]
     limit: Option<usize>,
 }
 
-/// `PUT /authenticate`
+/// Logs in.
+#[utoipa::path(
+    put,
+    path = "/authenticate",
+    operation_id = "CreateAuthToken",
+    tag = "users",
+    request_body = SentLogin,
+    responses(
+        (status = 200, description = "A token, to be sent as it is in the header `X-Authorization`", body = String, content_type = "application/json", headers(
+            ("Cache-Control" = String, description = "`no-store`"),
+        )),
+        (status = 401, description = "The name or the password is wrong"),
+        (status = 429, description = "Too many failed logins of this user"),
+    ),
+)]
 pub(super) async fn authenticate(
     Reading(access): Reading<Access>,
     Body(sent): Body<SentLogin>,
@@ -110,15 +142,19 @@ pub(super) async fn authenticate(
             Ok(response)
         }
         // Here alone, and in a reset, the contract has 401.
-        Err(AccessError::Unauthenticated) => Err(Problem::new(
-            StatusCode::UNAUTHORIZED,
-            "the name or the password is wrong",
-        )),
+        Err(AccessError::Unauthenticated) => Err(unauthorized("the name or the password is wrong")),
         Err(error) => Err(error.into()),
     }
 }
 
-/// `GET /verify-token`: whose it is.
+/// Whose a token is.
+#[utoipa::path(
+    get,
+    path = "/verify-token",
+    operation_id = "TokenVerify",
+    tag = "users",
+    responses((status = 200, description = "The user", body = Profile)),
+)]
 pub(super) async fn verify_token(Extension(caller): Extension<Caller>) -> Response {
     let profile = Profile {
         is_admin: caller.is_admin(),
@@ -130,7 +166,20 @@ pub(super) async fn verify_token(Extension(caller): Extension<Caller>) -> Respon
     Json(profile).into_response()
 }
 
-/// `POST /users`
+/// Registers a user.
+#[utoipa::path(
+    post,
+    path = "/users",
+    operation_id = "UserCreate",
+    tag = "users",
+    request_body = SentNewUser,
+    responses(
+        (status = 201, description = "The user", body = Profile, headers(
+            ("Location" = String, description = "Where the user is"),
+        )),
+        (status = 409, description = "There is a user of this name already"),
+    ),
+)]
 pub(super) async fn register(
     Extension(caller): Extension<Caller>,
     Writing(access): Writing<Access>,
@@ -156,7 +205,19 @@ pub(super) async fn register(
     Ok(response)
 }
 
-/// `GET /users`
+/// Users, by page.
+#[utoipa::path(
+    get,
+    path = "/users",
+    operation_id = "UsersList",
+    tag = "users",
+    params(Paging),
+    responses(
+        (status = 200, description = "A page of users", body = Vec<Profile>, headers(
+            ("offset" = String, description = "Where the next page begins; absent after the last"),
+        )),
+    ),
+)]
 pub(super) async fn list(
     Query(paging): Query<Paging>,
     Extension(caller): Extension<Caller>,
@@ -186,7 +247,18 @@ pub(super) async fn list(
     Ok(response)
 }
 
-/// `GET /users/{name}`
+/// A user.
+#[utoipa::path(
+    get,
+    path = "/users/{name}",
+    operation_id = "UserRetrieve",
+    tag = "users",
+    params(("name" = String, Path, description = "The user's name", min_length = 1, max_length = 256)),
+    responses(
+        (status = 200, description = "The user", body = Profile),
+        (status = 404, description = "There is no user of this name"),
+    ),
+)]
 pub(super) async fn find(
     Path(name): Path<String>,
     Extension(caller): Extension<Caller>,
@@ -196,7 +268,18 @@ pub(super) async fn find(
     Ok(Json(Profile::from(user)).into_response())
 }
 
-/// `DELETE /users/{name}`
+/// Deletes a user.
+#[utoipa::path(
+    delete,
+    path = "/users/{name}",
+    operation_id = "UserDelete",
+    tag = "users",
+    params(("name" = String, Path, description = "The user's name", min_length = 1, max_length = 256)),
+    responses(
+        (status = 200, description = "The user is gone, and all tokens with it"),
+        (status = 404, description = "There is no user of this name"),
+    ),
+)]
 pub(super) async fn remove(
     Path(name): Path<String>,
     Extension(caller): Extension<Caller>,
@@ -206,7 +289,19 @@ pub(super) async fn remove(
     Ok(StatusCode::OK)
 }
 
-/// `PUT /users/{name}/permissions`
+/// Says what a user may do.
+#[utoipa::path(
+    put,
+    path = "/users/{name}/permissions",
+    operation_id = "UserPermissionsSet",
+    tag = "users",
+    params(("name" = String, Path, description = "The user's name", min_length = 1, max_length = 256)),
+    request_body = SentPermissions,
+    responses(
+        (status = 200, description = "The user", body = Profile),
+        (status = 404, description = "There is no user of this name"),
+    ),
+)]
 pub(super) async fn set_permissions(
     Path(name): Path<String>,
     Extension(caller): Extension<Caller>,
@@ -219,7 +314,19 @@ pub(super) async fn set_permissions(
     Ok(Json(Profile::from(user)).into_response())
 }
 
-/// `PUT /users/{name}/password`
+/// Gives a user another password.
+#[utoipa::path(
+    put,
+    path = "/users/{name}/password",
+    operation_id = "UserPasswordSet",
+    tag = "users",
+    params(("name" = String, Path, description = "The user's name", min_length = 1, max_length = 256)),
+    request_body = SentPassword,
+    responses(
+        (status = 200, description = "The password is another, and tokens are not valid any more"),
+        (status = 404, description = "There is no user of this name"),
+    ),
+)]
 pub(super) async fn set_password(
     Path(name): Path<String>,
     Extension(caller): Extension<Caller>,
@@ -242,6 +349,43 @@ impl From<User> for Profile {
             created_at: user.created_at,
             created_by: user.created_by,
         }
+    }
+}
+
+impl ToSchema for SentPermissions {}
+
+impl PartialSchema for SentPermissions {
+    fn schema() -> RefOr<Schema> {
+        let names = ArrayBuilder::new().items(Permission::schema());
+        let flag = ObjectBuilder::new().schema_type(Type::Boolean);
+        let names_of_flags = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some([
+                "can_upload",
+                "can_search",
+                "can_download",
+                "is_admin",
+            ]));
+        let flags = ObjectBuilder::new()
+            .property_names(Some(names_of_flags.build()))
+            .additional_properties(Some(AdditionalProperties::RefOr(flag.build().into())));
+        let either = Schema::AnyOf(AnyOfBuilder::new().item(names).item(flags).build());
+        let wrapped = ObjectBuilder::new()
+            .property("permissions", either.clone())
+            .required("permissions");
+        Schema::AnyOf(AnyOfBuilder::new().item(either).item(wrapped).build()).into()
+    }
+}
+
+impl ToSchema for SentPassword {}
+
+impl PartialSchema for SentPassword {
+    fn schema() -> RefOr<Schema> {
+        let wrapped = ObjectBuilder::new()
+            .property("secret", SentSecret::schema())
+            .required("secret");
+        let either = AnyOfBuilder::new().item(SentSecret::schema()).item(wrapped);
+        Schema::AnyOf(either.build()).into()
     }
 }
 

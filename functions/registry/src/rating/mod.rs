@@ -28,6 +28,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 pub use inputs::{Ties, facts, inputs};
 pub use net::WEIGHTS;
@@ -37,7 +38,8 @@ use crate::artifact::Id;
 use crate::evidence::{Card, Evidence, Project};
 
 /// A rating in the fields of the contract. Latencies are the seconds it took to compute a score.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ModelRating)]
 #[expect(
     missing_docs,
     reason = "the contract names the fields; the files of this module describe the scores"
@@ -72,8 +74,9 @@ pub struct Rating {
 }
 
 /// A score and what led to it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
+#[schema(as = RatingExplanation)]
 pub struct Explained {
     /// The score.
     pub score: f64,

@@ -3,6 +3,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use super::{Error, Registry};
 use crate::artifact::{Id, Kind};
@@ -11,13 +12,15 @@ use crate::license::{Terms, Verdict, check};
 use crate::relation::github_key;
 
 /// Whether a model may be used with the code of a repository, and who said which licence that has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = LicenseCompatibility)]
 pub struct Compatibility {
     /// The answer and its reasons.
     #[serde(flatten)]
     pub verdict: Verdict,
     /// The address that told the repository's licence; `None` where only the registry could.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub asked: Option<String>,
 }
 

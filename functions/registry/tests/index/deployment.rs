@@ -104,7 +104,7 @@ async fn a_registry_without_an_index_has_none_to_compare() {
 async fn without_the_database_reading_by_id_goes_on_and_the_rest_is_asked_to_come_back() {
     let world = World::with(Postgres::start_own().await).await;
     let proxy = Proxy::start(world.postgres.address()).await;
-    let api = api(&world, &world.postgres.url_through(proxy.address()));
+    let api = api(&world, &world.postgres.url_through(proxy.address())).await;
     let registration = json!({ "url": "https://example.com/1" }).to_string();
     let (status, created) = send(&api, "user", "POST", "/artifact/model", &registration).await;
     assert_eq!(status, 201);

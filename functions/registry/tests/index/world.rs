@@ -69,7 +69,7 @@ impl World {
     pub(crate) fn remote_instance(&self) -> Registry {
         let objects = Objects::S3(BucketObjects::new(self.remote.bucket(BUCKET)));
         let index = std::sync::Arc::new(support::index(self.postgres.url(), BUCKET));
-        Registry::new(objects).with_index(Some(index))
+        support::registry(&objects).with_index(Some(index))
     }
 
     /// An instance that reaches the database by this URL.
