@@ -2,7 +2,8 @@
 //!
 //! In reading order: the routes are here; `gate` says who asks, `answer` from which store, `artifacts`, `models`, `search`,
 //! `users` and `audit` do what is asked, `body` reads what comes, `health` tells how it goes; `error` is the table of
-//! statuses; `document` tells programs what the operations are, and `manual` people.
+//! statuses; `document` tells programs what the operations are, and `manual` people, with the
+//! pieces of a page in `html`.
 
 #![expect(
     unused_qualifications,
@@ -19,6 +20,7 @@ mod document;
 mod error;
 mod gate;
 mod health;
+mod html;
 mod manual;
 mod models;
 mod search;
