@@ -301,7 +301,10 @@ impl Comparison<'_> {
 /// A schema without references, alternatives to null, and parts.
 fn resolved(document: &Value, schema: &Value) -> Value {
     if let Some(place) = schema["$ref"].as_str() {
-        return resolved(document, document.pointer(&place[1..]).unwrap());
+        return resolved(
+            document,
+            document.pointer(place.trim_start_matches('#')).unwrap(),
+        );
     }
     let null = json!({ "type": "null" });
     let alternatives = schema["oneOf"].as_array().into_iter().flatten();

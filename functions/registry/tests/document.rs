@@ -95,6 +95,7 @@ async fn other_names_are_documented_as_such() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "it is a list of what is asked")]
 async fn answers_are_what_the_document_says() {
     let client = start().await;
     let document = client.anonymous("/openapi.json").await.1;
@@ -390,6 +391,38 @@ async fn answers_are_what_the_document_says() {
             answer == 403,
             operation["security"].is_array(),
             "{name}: {answer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn wrong_methods_and_repeated_parameters_are_problems() {
+    let client = start().await;
+    for (method, path, status) in [
+        ("PATCH", "/artifacts/model/1", 405),
+        ("POST", "/docs", 405),
+        ("DELETE", "/models", 405),
+        (
+            "GET",
+            "/health/components?windowMinutes=5&windowMinutes=6",
+            400,
+        ),
+        ("GET", "/models?limit=1&limit=2", 400),
+        ("GET", "/models/{id}/rate", 400),
+        ("GET", "/package/..", 400),
+    ] {
+        let asked = request(method, path, Some(&client.admin), "");
+        let answer = client.answer(asked).await;
+        assert_eq!(answer.status(), status, "{method} {path}");
+        assert_eq!(
+            answer.headers()["content-type"],
+            "application/problem+json",
+            "{path}"
+        );
+        assert_eq!(
+            answer.headers().contains_key("allow"),
+            status == 405,
+            "{path}"
         );
     }
 }
