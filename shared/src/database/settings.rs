@@ -173,7 +173,7 @@ mod tests {
             optional(&[("DATABASE_URL", "postgresql://h/d")]),
             Some(true)
         );
-        assert_eq!(optional(&[("DATABASE_URL", "postgresql:///d")]), None);
+        assert_eq!(optional(&[("DATABASE_URL", "mysql://h/d")]), None);
         assert_eq!(optional(&[("DATABASE_SECRET_ARN", "arn:aws:s3:::b")]), None);
     }
 
