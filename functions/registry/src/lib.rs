@@ -9,7 +9,7 @@
 //!   ended; [`pattern`]: what is searched for
 //! - [`access`]: who may do what, and [`audit`]: what was done
 //! - [`backend`]: all that on one store, and [`storage`]: which store it is, and what is done when it is gone
-//! - [`http`]: all that for clients of HTTP
+//! - [`http`]: all that for clients of HTTP, and `page`: for people
 //! - [`config`]: what the function is told by its environment
 //!
 //! What follows is not part of the API yet:
@@ -22,6 +22,7 @@
 mod claim;
 mod foreign;
 mod key;
+mod page;
 
 pub mod access;
 pub mod artifact;

@@ -12,7 +12,8 @@ const SENT: HeaderValue = HeaderValue::from_static(
 const SHOWN: HeaderValue =
     HeaderValue::from_static("ETag, Location, Retry-After, offset, x-holdfast-store");
 
-/// Answers what a browser asks before it asks, and adds to every other answer, errors included, that it may be read.
+/// Answers what a browser asks before it asks, and adds to every other answer, errors included, that it may be read. What
+/// is made for people is for them alone.
 pub(super) async fn admit(request: Request, next: Next) -> Response {
     let mut response = if request.method() == Method::OPTIONS {
         StatusCode::NO_CONTENT.into_response()
@@ -20,6 +21,12 @@ pub(super) async fn admit(request: Request, next: Next) -> Response {
         next.run(request).await
     };
     let headers = response.headers_mut();
+    let is_page = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    if is_page {
+        return response;
+    }
     headers.insert(
         header::ACCESS_CONTROL_ALLOW_ORIGIN,
         HeaderValue::from_static("*"),

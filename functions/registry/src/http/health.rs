@@ -20,7 +20,7 @@ const MIN_MINUTES: i64 = 5;
 const MINUTES: i64 = 60;
 
 /// What is asked of the components.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Window {
     window_minutes: Option<i64>,

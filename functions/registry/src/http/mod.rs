@@ -2,6 +2,7 @@
 //!
 //! In reading order: the routes are here; `gate` says who asks, `answer` from which store, `artifacts`, `search`, `users`
 //! and `audit` do what is asked, `body` reads what comes, `health` tells how it goes; `error` is the table of statuses.
+//! `pages` is the same for people.
 
 mod activity;
 mod answer;
@@ -13,6 +14,7 @@ mod error;
 mod gate;
 mod health;
 mod models;
+mod pages;
 mod search;
 mod users;
 
@@ -21,6 +23,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::handler::Handler as _;
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::routing::{delete, get, post, put};
@@ -99,12 +102,19 @@ pub fn router(storage: Storage) -> Router {
         .route("/health/components", get(health::components))
         .route("/tracks", get(health::tracks))
         .route("/authenticate", put(users::authenticate));
+    let pages = pages::routes(&app);
+    let nothing = nothing.layer(from_fn_with_state(Arc::clone(&app), pages::visit_if_wanted));
     for_callers
         .merge(for_everyone)
-        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such operation"))
+        .merge(pages)
+        .fallback(nothing)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(map_response(problem::describe))
         .layer(from_fn_with_state(Arc::clone(&app), answer::tell))
         .layer(from_fn(cross_origin::admit))
         .with_state(app)
+}
+
+async fn nothing() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "there is no such operation")
 }
