@@ -24,7 +24,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler as _;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::routing::{delete, get, post, put};
 use shared::problem::{self, Problem};
@@ -115,6 +115,11 @@ pub fn router(storage: Storage) -> Router {
         .with_state(app)
 }
 
-async fn nothing() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "there is no such operation")
+async fn nothing(headers: HeaderMap) -> Problem {
+    let detail = if pages::wants_page(&headers) {
+        "there is no page at this address"
+    } else {
+        "there is no such operation"
+    };
+    Problem::new(StatusCode::NOT_FOUND, detail)
 }

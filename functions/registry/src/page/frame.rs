@@ -25,6 +25,8 @@ pub(crate) enum Tab {
     Search,
     /// How the registry is.
     Status,
+    /// Who it is.
+    Login,
     /// None of them.
     Other,
 }
@@ -56,17 +58,22 @@ impl Frame {
                 }
                 body {
                     a.skip href="#main" { "Skip to the content" }
-                    header.top {
-                        p.brand { "Holdfast " span { "registry" } }
-                        nav aria-label="Registry" {
-                            ul {
-                                @if self.user.is_some() {
-                                    li { a href=(self.root) aria-current=[current(Tab::Search)] { "Search" } }
+                    header {
+                        div.top {
+                            p.brand { "Holdfast " span { "registry" } }
+                            nav aria-label="Registry" {
+                                ul {
+                                    @if self.user.is_some() {
+                                        li { a href=(self.root) aria-current=[current(Tab::Search)] { "Search" } }
+                                    }
+                                    li { a href=(self.to("status")) aria-current=[current(Tab::Status)] { "Status" } }
+                                    @if self.user.is_none() {
+                                        li { a href=(self.to("login")) aria-current=[current(Tab::Login)] { "Log in" } }
+                                    }
                                 }
-                                li { a href=(self.to("status")) aria-current=[current(Tab::Status)] { "Status" } }
                             }
+                            @if let Some(user) = &self.user { (self.account(user)) }
                         }
-                        (self.account())
                     }
                     main #main tabindex="-1" { (main) }
                 }
@@ -74,17 +81,12 @@ impl Frame {
         }
     }
 
-    fn account(&self) -> Markup {
+    fn account(&self, user: &str) -> Markup {
         html! {
             div.account {
-                @match &self.user {
-                    Some(user) => {
-                        p { span.hidden { "Logged in as " } bdi { (user) } }
-                        form method="post" action=(self.to("logout")) {
-                            button.quiet type="submit" { "Log out" }
-                        }
-                    }
-                    None => a href=(self.to("login")) { "Log in" },
+                p { span.hidden { "Logged in as " } bdi { (user) } }
+                form method="post" action=(self.to("logout")) {
+                    button.quiet type="submit" { "Log out" }
                 }
             }
         }

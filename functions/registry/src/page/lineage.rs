@@ -14,7 +14,7 @@ const MOST_DRAWN: usize = 40;
 /// The most models in the list.
 const MOST_LISTED: usize = 500;
 /// The most characters of a name that fit into a box.
-const MOST_OF_NAME: usize = 22;
+const MOST_OF_NAME: usize = 20;
 
 /// The part of a graph that is shown: the model and those nearest to it.
 #[derive(Debug)]
@@ -32,8 +32,8 @@ pub(super) fn section(frame: &Frame, graph: &Graph, of: &Id) -> Markup {
     let drawn = Part::of(graph, of.as_str(), MOST_DRAWN);
     let listed = Part::of(graph, of.as_str(), MOST_LISTED);
     html! {
-        div.beside {
-            div.drawing {
+        div.beside.wide {
+            div {
                 div.frame role="region" aria-label="Drawing of the lineage" tabindex="0" { (drawing(frame, &drawn, of)) }
                 @if drawn.nodes.len() < graph.nodes.len() {
                     p.quiet { "The " (drawn.nodes.len()) " nearest of " (graph.nodes.len()) " models are drawn." }
@@ -209,7 +209,7 @@ mod tests {
         let id = |number: usize| format!("{}", 1000 + number);
         let node = |number| Node {
             artifact_id: id(number),
-            name: format!("<m{number}>"),
+            name: format!("<name {number}>"),
             source: "config_json",
             metadata: BTreeMap::new(),
         };
@@ -252,6 +252,6 @@ mod tests {
         let of = "1050".parse().unwrap();
         let markup = section(&Frame::default(), &graph, &of).into_string();
         assert!(markup.contains("The 40 nearest of 100 models are drawn."));
-        assert!(!markup.contains("<m"), "{markup}");
+        assert!(!markup.contains("<name"));
     }
 }

@@ -59,5 +59,5 @@ pub(crate) fn page(frame: &Frame, login: &Login<'_>) -> Markup {
         }
         p.quiet { "Accounts are made by an admin of this registry." }
     };
-    frame.page(Tab::Other, "Log in", &main)
+    frame.page(Tab::Login, "Log in", &main)
 }

@@ -31,7 +31,9 @@ pub(super) fn section(snapshot: &Snapshot) -> Markup {
         div.beside {
             (chart(&metrics))
             table {
-                caption { "Scores from 0 to 1, and how much each one weighs in the net score" }
+                caption {
+                    "Scores from 0 to 1, and what each weighs in the net score. Every name opens the reasons."
+                }
                 thead {
                     tr {
                         th scope="col" { "Metric" }
@@ -74,9 +76,9 @@ fn row(metric: &Metric, snapshot: &Snapshot) -> Markup {
     html! {
         tr {
             th scope="row" {
-                (metric.name)
-                @if let Some(explained) = snapshot.explanation.get(metric.key) {
-                    (reasons(metric, explained, &snapshot.rating))
+                @match snapshot.explanation.get(metric.key) {
+                    Some(explained) => (reasons(metric, explained, &snapshot.rating)),
+                    None => (metric.name),
                 }
             }
             td.number {
@@ -93,7 +95,7 @@ fn row(metric: &Metric, snapshot: &Snapshot) -> Markup {
 fn reasons(metric: &Metric, explained: &Explained, rating: &Rating) -> Markup {
     html! {
         details {
-            summary { "How" span.hidden { " the score for " (metric.name) " came about" } }
+            summary { (metric.name) }
             p { "The rule: " (explained.rule) "." }
             @if metric.key == "size_score" {
                 dl.facts {

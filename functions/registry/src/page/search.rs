@@ -80,8 +80,8 @@ impl By {
 
     fn label(self) -> &'static str {
         match self {
-            Self::Text => "name or description has it",
-            Self::Name => "it is the exact name",
+            Self::Text => "text in name or description",
+            Self::Name => "exact name",
             Self::Pattern => "regular expression",
         }
     }
@@ -183,7 +183,7 @@ fn form(frame: &Frame, sought: &Sought, refusal: Option<&str>) -> Markup {
                         maxlength="4096" aria-invalid=[invalid] aria-describedby=[described];
                 }
                 p {
-                    label for="by" { "Where" }
+                    label for="by" { "Match" }
                     select #by name="by" {
                         @for by in By::ALL {
                             option value=(by.as_str()) selected[by == sought.by] { (by.label()) }
@@ -214,13 +214,15 @@ fn results(frame: &Frame, sought: &Sought, page: &Page) -> Markup {
             p.count #found role="status" { (count(sought, page)) }
             @if !page.artifacts.is_empty() {
                 table.results {
-                    thead { tr { th scope="col" { "Name" } th scope="col" { "Type" } th scope="col" { "Id" } } }
+                    thead { tr { th scope="col" { "Name and id" } th scope="col" { "Type" } } }
                     tbody {
                         @for entry in &page.artifacts {
                             tr {
-                                th scope="row" { a href=(frame.to_artifact(&entry.id)) { bdi { (entry.name) } } }
+                                th scope="row" {
+                                    a href=(frame.to_artifact(&entry.id)) { bdi { (entry.name) } }
+                                    " " span.id { (entry.id) }
+                                }
                                 td { (entry.kind) }
-                                td.id { (entry.id) }
                             }
                         }
                     }

@@ -38,7 +38,7 @@ struct Issue {
 pub(crate) fn page(frame: &Frame, health: &Health) -> Markup {
     let main = html! {
         h1 { "Status" }
-        p.quiet { "As of " (text::stored_moment(&health.generated_at)) ". Load the page again for the present." }
+        p.quiet { "As of " (text::stored_moment(&health.generated_at)) ". Load the page again for the present state." }
         div.cards {
             @for component in &health.components { (card(component)) }
         }

@@ -111,9 +111,16 @@ async fn look(registry: &Registry, record: Record, caller: &Caller) -> Result<Ar
         }
         Err(why) => Err(why),
     };
+    let lineage = lineage.map(within_bounds).transpose()?;
+    // What nobody had looked up, its cost has.
+    let record = if record.findings().is_none() {
+        registry.find(id).await?.0
+    } else {
+        record
+    };
     Ok(Artifact {
         rating,
-        lineage: lineage.map(within_bounds).transpose()?,
+        lineage,
         costs,
         has_history: caller.must(Permission::Search).is_ok(),
         record,

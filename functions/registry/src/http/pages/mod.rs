@@ -29,6 +29,7 @@ use super::App;
 use super::answer::Reading;
 use super::health::{self, Window};
 use crate::page::{assets, status};
+pub(super) use place::wants_page;
 pub(super) use visit::visit_if_wanted;
 use visit::{Visitor, visit};
 
