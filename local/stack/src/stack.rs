@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use ::registry::access::settings::{ADMIN_NAME, ADMIN_PASSWORDS};
 use embedded_s3::Credentials;
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -152,10 +153,12 @@ fn welcome(
         Some(psql) if !is_on_path("psql") => psql.display().to_string(),
         _ => "psql".to_owned(),
     };
+    let [password, ..] = ADMIN_PASSWORDS;
     Ok(Welcome {
         endpoint: &endpoint,
         lambda_endpoint: &lambda_endpoint,
         registry: &registry,
+        admin: (ADMIN_NAME, password),
         credentials,
         database_url: &database.text,
         folder: folder.path(),

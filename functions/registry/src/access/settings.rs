@@ -10,9 +10,9 @@ use super::token::{Key, Keys, WeakKey};
 use super::user::UserName;
 
 /// The name that clients of the contract log in with at first.
-const ADMIN_NAME: &str = "ece30861defaultadminuser";
+pub const ADMIN_NAME: &str = "ece30861defaultadminuser";
 /// The passwords they use, which are public: both are in circulation (registry.md 1.2). Never taken in production.
-const ADMIN_PASSWORDS: [&str; 2] = [
+pub const ADMIN_PASSWORDS: [&str; 2] = [
     "correcthorsebatterystaple123(!__+@**(A'\"`;DROP TABLE artifacts;",
     "correcthorsebatterystaple123(!__+@**(A'\"`;DROP TABLE packages;",
 ];
