@@ -73,7 +73,7 @@ pub(crate) fn page(frame: &Frame, artifact: &Artifact) -> Markup {
                 h2 #description { "Description" }
                 details {
                     summary { "Show what its authors say" }
-                    div.foreign tabindex="0" role="region" aria-labelledby="description" {
+                    div.foreign tabindex="0" role="region" aria-label="What its authors say" {
                         pre { (text::shortened(description, MOST_OF_DESCRIPTION)) }
                     }
                 }

@@ -42,15 +42,21 @@ pub(super) fn section(frame: &Frame, costs: &Costs, of: &Id) -> Markup {
     let alone = own.and_then(|cost| cost.standalone_cost);
     html! {
         @if shown.is_empty() {
-            p { "To download: " strong { (text::megabytes(alone.unwrap_or(0.0))) } ". It depends on nothing that is registered." }
+            p {
+                @match alone.filter(|alone| *alone > 0.0) {
+                    Some(alone) => { strong { (text::megabytes(alone)) " MB" } " to download. " }
+                    None => "How much there is to download is not known. ",
+                }
+                "It depends on nothing that is registered."
+            }
         } @else {
             table {
-                caption { "What there is to download. What several depend on counts once." }
+                caption { "What there is to download, in MB. What several depend on counts once." }
                 thead {
                     tr {
                         th scope="col" { "Artifact" }
                         th.number scope="col" { "Alone" }
-                        th.number scope="col" { "With all it needs" }
+                        th.number scope="col" { "With what it needs" }
                     }
                 }
                 tbody {

@@ -52,6 +52,9 @@ pub(super) fn section(frame: &Frame, graph: &Graph, of: &Id) -> Markup {
 
 fn drawing(frame: &Frame, part: &Part<'_>, of: &Id) -> Markup {
     let plan = plan(part.nodes.len(), &part.edges);
+    // As it is read, which is also how the keyboard goes through it.
+    let mut boxes: Vec<_> = part.nodes.iter().zip(&plan.boxes).collect();
+    boxes.sort_by_key(|(_, (x, y))| (*y, *x));
     html! {
         svg.graph width=(plan.width) height=(plan.height) viewBox=(format!("0 0 {} {}", plan.width, plan.height))
             role="group" aria-label="Arrows lead from a model to those made from it" {
@@ -61,11 +64,13 @@ fn drawing(frame: &Frame, part: &Part<'_>, of: &Id) -> Markup {
                 }
             }
             @for line in &plan.lines { path.line d=(curve(line)) marker-end="url(#tip)" {} }
-            @for (node, corner) in part.nodes.iter().zip(&plan.boxes) {
+            @for (node, corner) in boxes {
                 g transform=(format!("translate({} {})", corner.0, corner.1)) {
                     @match registered(node) {
                         Some(id) if id == *of => { (inside(node, "own", "this model")) }
-                        Some(id) => a href=(frame.to_artifact(&id)) { (inside(node, "other", id.as_str())) },
+                        Some(id) => a href=(frame.to_artifact(&id)) aria-label=(node.name) {
+                            (inside(node, "other", id.as_str()))
+                        },
                         None => { (inside(node, "outside", "not registered")) }
                     }
                 }

@@ -67,12 +67,12 @@ pub(crate) fn kind(kind: Kind) -> &'static str {
     }
 }
 
-/// A cost, in the unit of the contract.
+/// A cost in MB, the unit of the contract; nothing is what nobody told.
 pub(crate) fn megabytes(cost: f64) -> String {
     match cost {
         cost if cost <= 0.0 => "not known".to_owned(),
-        cost if cost < 0.05 => "under 0.1 MB".to_owned(),
-        cost => format!("{} MB", grouped(&format!("{cost:.1}"))),
+        cost if cost < 0.05 => "under 0.1".to_owned(),
+        cost => grouped(&format!("{cost:.1}")),
     }
 }
 
@@ -146,9 +146,9 @@ mod tests {
         ] {
             assert_eq!(count(number), shown);
         }
-        assert_eq!(megabytes(1234.56), "1\u{202f}234.6 MB");
+        assert_eq!(megabytes(1234.56), "1\u{202f}234.6");
         assert_eq!(megabytes(0.0), "not known");
-        assert_eq!(megabytes(0.01), "under 0.1 MB");
+        assert_eq!(megabytes(0.01), "under 0.1");
     }
 
     #[test]

@@ -7,6 +7,8 @@
     reason = "every test file uses another part; a test that cannot start must stop"
 )]
 
+pub mod browser;
+
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
