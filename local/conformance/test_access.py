@@ -1,5 +1,7 @@
 """Who may: signatures, presigned URLs and temporary credentials."""
 
+import base64
+import hashlib
 import time
 from datetime import datetime, timedelta, timezone
 from unittest.mock import patch
@@ -7,12 +9,12 @@ from urllib.parse import urlsplit
 
 import pytest
 from botocore import UNSIGNED
-from botocore.auth import S3SigV4Auth
+from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as SigningCredentials
 from urllib3 import PoolManager
 
-from expectations import body, refused
+from expectations import body, keys, refused
 from servers import REGION, Credentials
 
 HTTP = PoolManager(retries=False)
@@ -112,6 +114,43 @@ def test_a_presigned_put_signs_its_headers(signer, bucket):
     url = presign(signer, "put_object", {"Bucket": bucket, "Key": "k", "ContentType": "application/pdf"})
     answer = HTTP.request("PUT", url, body=b"x", headers={"Content-Type": "text/html"})
     assert code_in(answer) == (403, "SignatureDoesNotMatch")
+
+
+def test_a_presigned_put_signs_its_checksum(signer, s3, bucket):
+    named = {"Bucket": bucket, "Key": "k"}
+    checksum = base64.b64encode(hashlib.sha256(b"text").digest()).decode()
+    url = presign(signer, "put_object", {**named, "ChecksumSHA256": checksum})
+    headers = {"x-amz-checksum-sha256": checksum}
+    assert code_in(HTTP.request("PUT", url, body=b"text")) == (403, "SignatureDoesNotMatch")
+    assert code_in(HTTP.request("PUT", url, body=b"other", headers=headers)) == (400, "BadDigest")
+    assert keys(s3.list_objects_v2(Bucket=bucket)) == []
+    assert HTTP.request("PUT", url, body=b"text", headers=headers).status == 200
+    assert s3.head_object(**named, ChecksumMode="ENABLED")["ChecksumSHA256"] == checksum
+
+
+def test_a_checksum_in_the_query_is_signed_and_not_looked_at(server, s3, bucket):
+    """As S3 does it: https://github.com/aws/aws-sdk/issues/480."""
+    checksum = base64.b64encode(hashlib.sha256(b"text").digest()).decode()
+    request = AWSRequest("PUT", f"{server.endpoint}/{bucket}/k", params={"x-amz-checksum-sha256": checksum})
+    owner = SigningCredentials(server.owner.access_key, server.owner.secret_key)
+    S3SigV4QueryAuth(owner, "s3", REGION, expires=60).add_auth(request)
+    assert checksum.rstrip("=") in request.prepare().url.replace("%2B", "+").replace("%2F", "/")
+    assert HTTP.request("PUT", request.prepare().url, body=b"other").status == 200
+    assert "ChecksumSHA256" not in s3.head_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")
+
+
+def test_a_presigned_url_takes_no_amz_headers_but_its_own(signer, s3, bucket):
+    url = presign(signer, "put_object", {"Bucket": bucket, "Key": "k"})
+    answer = HTTP.request("PUT", url, body=b"x", headers={"x-amz-storage-class": "GLACIER"})
+    assert code_in(answer) == (403, "AccessDenied")
+    assert keys(s3.list_objects_v2(Bucket=bucket)) == []
+
+
+def test_a_presigned_head(signer, stored):
+    url = presign(signer, "head_object", stored)
+    answer = HTTP.request("HEAD", url)
+    assert (answer.status, answer.headers["content-length"]) == (200, "4")
+    assert HTTP.request("GET", url).status == 403
 
 
 def test_a_presigned_url_expires(signer, stored):

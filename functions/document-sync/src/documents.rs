@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use shared::database::{ConnectError, Connection, Database};
+use shared::database::{ConnectError, Connection, Database, is_worth_another_try};
 use shared::telemetry::chain;
 use time::OffsetDateTime;
 use tokio_postgres::Client;
@@ -317,27 +317,6 @@ fn reason(error: &tokio_postgres::Error) -> String {
         || chain(error).to_string(),
         |error| format!("{} ({})", error.message(), error.code().code()),
     )
-}
-
-/// Whether the fault lay in the connection or in the timing, so that a new connection may fare better.
-fn is_worth_another_try(error: &tokio_postgres::Error) -> bool {
-    match error.code() {
-        // No answer from the server: the connection broke.
-        None => true,
-        Some(code) => {
-            matches!(
-                *code,
-                SqlState::T_R_DEADLOCK_DETECTED
-                    | SqlState::T_R_SERIALIZATION_FAILURE
-                    | SqlState::ADMIN_SHUTDOWN
-                    | SqlState::CRASH_SHUTDOWN
-                    | SqlState::CANNOT_CONNECT_NOW
-                    | SqlState::READ_ONLY_SQL_TRANSACTION // a failover left this connection on a replica
-                    | SqlState::UNDEFINED_TABLE // dropped while connected: a new connection migrates
-                    | SqlState::UNDEFINED_COLUMN // and finds out which columns there are
-            ) || code.code().starts_with("08")
-        }
-    }
 }
 
 /// Whether one row of the batch is to blame: its data, a constraint, or an exception of a trigger.

@@ -13,7 +13,6 @@
 //! - [`config`]: what the function is told by its environment
 
 mod batch;
-mod deadline;
 mod delivery;
 mod handle;
 mod ledger;
@@ -34,7 +33,6 @@ pub mod sequencer;
 pub mod table;
 
 pub use config::Config;
-pub use deadline::time_left;
 pub use delivery::Report;
 pub use documents::Documents;
 pub use envelope::Payload;
@@ -42,3 +40,4 @@ pub use handle::{Answer, DocumentSync, Done, Failure};
 pub use quarantine::Quarantined;
 pub use reconcile::Reconciled;
 pub use replay::Replayed;
+pub use shared::deadline::time_left;

@@ -23,6 +23,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Model, Self::Dataset, Self::Code];
+
     /// As it is written in paths and documents.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::access::settings::Settings;
 use crate::access::{Access, Clock};
 use crate::audit::Trail;
+use crate::index::Index;
 use crate::ingest::Ingest;
 use crate::registry::Registry;
 use crate::store::{Objects, StoreKind};
@@ -22,13 +23,22 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// What is in `objects`, for the admin and with the keys of `settings`, where artifacts are taken in by `ingest`. It
-    /// asks nothing yet.
-    pub fn new(objects: Objects, settings: Settings, ingest: Arc<Ingest>) -> Self {
+    /// What is in `objects`, for the admin and with the keys of `settings`, where artifacts are taken in by `ingest`
+    /// and found by the index, if there is one. It asks nothing yet.
+    pub fn new(
+        objects: Objects,
+        settings: Settings,
+        ingest: Arc<Ingest>,
+        index: Option<Arc<Index>>,
+    ) -> Self {
         let trail = Trail::new(objects.clone(), settings.keys.clone());
+        let registry = Registry::new(objects.clone(), trail)
+            .asking(ingest)
+            .with_index(index.clone());
+        let access = Access::new(settings, objects, Clock::default()).counting_in(index);
         Self {
-            registry: Arc::new(Registry::new(objects.clone(), trail).asking(ingest)),
-            access: Arc::new(Access::new(settings, objects, Clock::default())),
+            registry: Arc::new(registry),
+            access: Arc::new(access),
         }
     }
 

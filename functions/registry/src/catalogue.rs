@@ -50,8 +50,8 @@ pub struct Entry {
     pub name: String,
     /// Model, dataset or code.
     pub kind: Kind,
-    /// What it says of others, and others may say of it.
-    pub(crate) member: Arc<Member>,
+    /// What it says of others, and others may say of it; `None` where only names are known.
+    pub(crate) member: Option<Arc<Member>>,
     pub(crate) description: Description,
 }
 
@@ -61,6 +61,19 @@ pub(crate) enum Description {
     Here(String),
     /// There was no room for it.
     Elsewhere,
+}
+
+impl Entry {
+    /// An artifact without its description.
+    pub(crate) fn named(id: Id, name: String, kind: Kind) -> Self {
+        Self {
+            id,
+            name,
+            kind,
+            description: Description::Elsewhere,
+            member: None,
+        }
+    }
 }
 
 impl Catalogue {
@@ -86,8 +99,8 @@ impl Catalogue {
         Ok(known.values().filter_map(|one| one.entry.clone()).collect())
     }
 
-    /// The next artifacts behind the object of key `after`, in the order of their keys: at least one if there is any,
-    /// at most a thousand, and the key to go on from; `None` after the last.
+    /// The next artifacts behind the object of key `after`, in the order of their keys: at most a thousand, and none
+    /// where files fill the page; and the key to go on from, `None` after the last.
     pub(crate) async fn page(
         &self,
         objects: &Objects,
@@ -95,7 +108,7 @@ impl Catalogue {
     ) -> Result<(Vec<Arc<Entry>>, Option<String>), StoreError> {
         let listed = objects.list(key::ARTIFACTS, after, PAGE).await?;
         let next = (listed.len() == PAGE)
-            .then(|| listed.last().map(|last| last.key.clone()))
+            .then(|| listed.last().map(|last| key::behind(&last.key)))
             .flatten();
         let (mut known, missing) = self.compare(listed, after, next.as_deref());
         let fetched: Vec<Option<(String, Known)>> =
@@ -150,14 +163,14 @@ impl Catalogue {
 
     fn keep(&self, (key, record): (String, Fetched)) -> (String, Known) {
         let entry = record.record.map(|record| {
-            let readmes: Vec<&str> = record.readmes().collect();
-            let bytes: usize = readmes.iter().map(|readme| readme.len()).sum();
-            let description = if bytes + self.descriptions.load(Ordering::Relaxed) > DESCRIPTIONS {
+            let text = record.description();
+            let bytes = text.len() + self.descriptions.load(Ordering::Relaxed);
+            let description = if bytes > DESCRIPTIONS {
                 Description::Elsewhere
             } else {
-                Description::Here(readmes.join("\n"))
+                Description::Here(text)
             };
-            let member = Arc::new(Member::of(&record));
+            let member = Some(Arc::new(Member::of(&record)));
             Arc::new(Entry {
                 member,
                 id: record.id,

@@ -91,6 +91,11 @@ pub struct Card {
 /// How many files of a repository are kept by name; sizes are those of all.
 pub const MAX_FILES: usize = 2000;
 
+/// How many names of one kind a page is believed.
+const MAX_NAMES: usize = 500;
+/// The longest statement of a licence, in bytes.
+const MAX_LICENSE: usize = 1000;
+
 /// A file of a repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -317,13 +322,16 @@ impl Evidence {
         !hub && !github && self.is_incomplete()
     }
 
-    /// How long sources that did not answer are left alone: ten minutes, or as long as they ask for.
-    pub fn rest(&self) -> Duration {
-        let asked_for = self.passing().filter_map(|request| request.retry_after);
-        let seconds = asked_for
-            .max()
-            .map_or(0, |seconds| i64::try_from(seconds).unwrap_or(i64::MAX));
-        Duration::seconds(seconds).clamp(REST, LONGEST_REST)
+    /// When sources that did not answer may be asked again: ten minutes later, or when they say so. `None` if all
+    /// answered.
+    pub fn asks_again_at(&self) -> Option<OffsetDateTime> {
+        let asked_for = self
+            .passing()
+            .map(|request| request.retry_after.unwrap_or(0));
+        let seconds = i64::try_from(asked_for.max()?).unwrap_or(i64::MAX);
+        let rest = Duration::seconds(seconds).clamp(REST, LONGEST_REST);
+        let looked_at = self.looked_at.unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        looked_at.checked_add(rest)
     }
 
     /// This look; of what it could not see this time, what an earlier one saw.
@@ -353,7 +361,7 @@ impl Evidence {
     }
 
     /// The questions that failed for reasons that may pass.
-    fn passing(&self) -> impl Iterator<Item = &Request> {
+    pub(crate) fn passing(&self) -> impl Iterator<Item = &Request> {
         self.requests
             .iter()
             .filter(|request| request.outcome.may_pass())
@@ -373,7 +381,9 @@ impl Card {
     pub fn license(&self) -> Terms {
         let stated: Vec<&str> = texts(self.card_data.get("license"));
         let tagged: Vec<&str> = self.tagged("license:");
-        let stated = if stated.is_empty() { tagged } else { stated };
+        let mut stated = if stated.is_empty() { tagged } else { stated };
+        stated.truncate(MAX_NAMES);
+        stated.retain(|license| license.len() <= MAX_LICENSE);
         // "other" means that the name is in a field of its own.
         let named = self.card_data.get("license_name").and_then(Value::as_str);
         match (stated.as_slice(), named) {
@@ -387,7 +397,8 @@ impl Card {
     pub fn dataset_ids(&self) -> Vec<String> {
         let mut ids: Vec<String> = Vec::new();
         let named = texts(self.card_data.get("datasets"));
-        for id in named.into_iter().chain(self.tagged("dataset:")) {
+        let named = named.into_iter().chain(self.tagged("dataset:"));
+        for id in named.take(MAX_NAMES) {
             if !ids.iter().any(|known| known.eq_ignore_ascii_case(id)) {
                 ids.push(id.to_owned());
             }
@@ -408,7 +419,7 @@ impl Card {
         let configured = self.config_parents.iter().map(String::as_str);
         let named = texts(self.card_data.get("base_model"));
         let mut ids: Vec<String> = Vec::new();
-        for id in configured.chain(named).chain(tagged) {
+        for id in configured.chain(named).chain(tagged).take(MAX_NAMES) {
             let is_itself = [&self.id, &self.asked]
                 .iter()
                 .any(|own| own.eq_ignore_ascii_case(id));

@@ -7,7 +7,7 @@ use shared::config::{Env, FromEnv};
 use tokio::time::Instant;
 
 use crate::artifact::Kind;
-use crate::evidence::{Evidence, Outcome, Request};
+use crate::evidence::{Card, Evidence, Outcome, Request};
 use crate::license::Terms;
 use crate::source::Source;
 use crate::upstream::{self, Upstream};
@@ -16,6 +16,16 @@ use crate::upstream::{self, Upstream};
 const PATIENCE: u64 = 8;
 /// The most that leaves time for the store.
 const MOST_PATIENCE: u64 = 20;
+
+/// The most that is kept of an artifact's own README and metadata, in bytes.
+const MAX_README: usize = 1 << 20;
+const MAX_METADATA: usize = 2 << 20;
+/// The same of what it only links to.
+const MAX_OTHER_README: usize = 100_000;
+const MAX_OTHER_METADATA: usize = 10_000;
+/// The most tags that are kept, and the longest, in bytes.
+const MAX_TAGS: usize = 1000;
+const MAX_TAG: usize = 500;
 
 /// How artifacts are taken in.
 #[derive(Debug, Clone, Default)]
@@ -114,7 +124,9 @@ impl Ingest {
         if self.patience.is_zero() {
             return None;
         }
-        Some(self.upstream.look(source, kind, self.deadline()).await)
+        let mut evidence = self.upstream.look(source, kind, self.deadline()).await;
+        limit(&mut evidence);
+        Some(evidence)
     }
 
     /// The licence of a repository, or how asking for it went wrong.
@@ -135,6 +147,47 @@ impl Ingest {
     }
 }
 
+/// Leaves out what no honest page has so much of: whoever writes a page must not decide how large our records are.
+fn limit(evidence: &mut Evidence) {
+    if let Some(card) = &mut evidence.hub {
+        limit_card(card, MAX_README, MAX_METADATA);
+    }
+    for card in &mut evidence.datasets {
+        // Only how good it is counts.
+        limit_card(card, MAX_OTHER_README, MAX_OTHER_METADATA);
+        card.files = Vec::new();
+    }
+    let most = if evidence.hub.is_some() {
+        MAX_OTHER_README
+    } else {
+        MAX_README
+    };
+    if let Some(project) = &mut evidence.github {
+        cut(&mut project.readme, most);
+    }
+}
+
+fn limit_card(card: &mut Card, readme: usize, metadata: usize) {
+    cut(&mut card.readme, readme);
+    card.tags.truncate(MAX_TAGS);
+    card.tags.retain(|tag| tag.len() <= MAX_TAG);
+    card.config_parents.truncate(MAX_TAGS);
+    card.config_parents.retain(|parent| parent.len() <= MAX_TAG);
+    let mut left = metadata;
+    card.card_data.retain(|name, value| {
+        let size = name.len() + value.to_string().len();
+        let fits = size <= left;
+        left -= if fits { size } else { 0 };
+        fits
+    });
+}
+
+fn cut(text: &mut Option<String>, most: usize) {
+    if let Some(text) = text {
+        text.truncate(text.floor_char_boundary(most));
+    }
+}
+
 impl Default for Ingest {
     /// Takes everything, and asks nobody.
     fn default() -> Self {
@@ -145,6 +198,7 @@ impl Default for Ingest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::Project;
 
     #[test]
     fn sources_have_eight_seconds_and_every_model_is_taken_unless_told_otherwise() {
@@ -175,6 +229,37 @@ mod tests {
             let error = Settings::read(Env::new([(name, value)])).unwrap_err();
             assert!(error.to_string().contains(name), "{error}");
         }
+    }
+
+    #[test]
+    fn no_page_decides_how_large_a_record_is() {
+        let page = || Card {
+            readme: Some("ü".repeat(2_000_001)),
+            tags: vec!["tag".repeat(100); 100_000],
+            config_parents: vec!["x".repeat(1000); 100_000],
+            card_data: (0..100)
+                .map(|number| (format!("key{number}"), "x".repeat(100_000).into()))
+                .chain([("license".to_owned(), "mit".into())])
+                .collect(),
+            ..Card::default()
+        };
+        let mut evidence = Evidence {
+            hub: Some(page()),
+            github: Some(Project {
+                readme: page().readme,
+                ..Project::default()
+            }),
+            datasets: vec![page(); 3],
+            ..Evidence::default()
+        };
+        limit(&mut evidence);
+        let size = serde_json::to_vec(&evidence).unwrap().len();
+        assert!(size < 5_000_000, "{size}");
+        let card = evidence.hub.unwrap();
+        assert_eq!(card.readme.unwrap().len(), 1 << 20);
+        assert!(card.card_data.len() > 10);
+        let license = evidence.datasets[0].license().expression;
+        assert_eq!(license.as_deref(), Some("MIT"), "small metadata is kept");
     }
 
     #[test]

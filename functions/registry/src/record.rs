@@ -24,6 +24,9 @@ use crate::foreign;
 use crate::rating::Snapshot;
 use crate::source::Source;
 
+/// The longest description, in bytes: two READMEs, as long as they are taken from their sources.
+const MAX_DESCRIPTION: usize = 8 << 20;
+
 /// An artifact as it is stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
@@ -147,6 +150,14 @@ impl Record {
     pub(crate) fn set_snapshot(&mut self, snapshot: &Snapshot) {
         // A tree of plain values always has a JSON form.
         self.rating_snapshot = serde_json::to_value(snapshot).ok();
+    }
+
+    /// All of them in one text, of which the first eight mebibytes count.
+    pub fn description(&self) -> String {
+        let readmes: Vec<&str> = self.readmes().collect();
+        let mut description = readmes.join("\n");
+        description.truncate(description.floor_char_boundary(MAX_DESCRIPTION));
+        description
     }
 
     /// Makes the source another one: what was known of the old one is no longer so.

@@ -15,6 +15,9 @@ use crate::record::Record;
 use crate::source::{Repository, Source};
 use crate::upstream::{github_links, github_of};
 
+/// How many links to datasets in a README count.
+const MAX_LINKS: usize = 200;
+
 /// An artifact of the registry as lineage and cost see it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Member {
@@ -169,6 +172,7 @@ fn datasets(card: &Card) -> Vec<Reference> {
         .readme
         .iter()
         .flat_map(|text| text.split("huggingface.co/datasets/").skip(1))
+        .take(MAX_LINKS)
     {
         let is_part = |letter: &char| letter.is_ascii_alphanumeric() || "-_./".contains(*letter);
         let path: String = rest.chars().take_while(is_part).collect();

@@ -11,11 +11,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use shared::database::{self, Database};
 use shared::s3::{S3, Settings};
 use shared::telemetry::chain;
 
 use crate::access::settings::Settings as AccessSettings;
 use crate::backend::Backend;
+use crate::index::Index;
 use crate::ingest::Ingest;
 use crate::store::{BucketObjects, MemoryObjects, Objects, SqliteObjects, StoreKind};
 
@@ -35,6 +37,8 @@ pub struct Chain {
     pub is_production: bool,
     /// In production, write to memory where S3 is not to be had.
     pub allow_volatile: bool,
+    /// The database that holds an index of the bucket, if there is one.
+    pub index: Option<database::Settings>,
 }
 
 /// The store in use, and how it came to be.
@@ -44,6 +48,7 @@ pub struct Storage {
     access: AccessSettings,
     s3: S3,
     ingest: Arc<Ingest>,
+    index: Option<Arc<Index>>,
     state: Mutex<State>,
 }
 
@@ -86,11 +91,15 @@ impl Storage {
 
     /// As [`new`](Self::new), with an S3 that is there already.
     pub fn with_s3(chain: Chain, access: AccessSettings, s3: S3) -> Self {
+        let index = chain.index.clone().zip(chain.bucket.as_ref());
+        let index =
+            index.map(|(settings, bucket)| Arc::new(Index::new(Database::new(settings), bucket)));
         Self {
             chain,
             access,
             s3,
             ingest: Arc::default(),
+            index,
             state: Mutex::default(),
         }
     }
@@ -102,6 +111,11 @@ impl Storage {
             ingest: Arc::new(ingest),
             ..self
         }
+    }
+
+    /// The index of the bucket, if there is one. It counts for the bucket only, not for what takes its place.
+    pub fn index(&self) -> Option<&Arc<Index>> {
+        self.index.as_ref()
     }
 
     /// What is on the store in use. Opens it where none is, and looks for a better one where that rested.
@@ -127,9 +141,10 @@ impl Storage {
                 {
                     return Ok(Arc::clone(backend)); // another request was faster
                 }
+                let index = self.index().filter(|_| objects.kind() == StoreKind::S3);
                 let new = || {
                     let (access, ingest) = (self.access.clone(), Arc::clone(&self.ingest));
-                    Arc::new(Backend::new(objects, access, ingest))
+                    Arc::new(Backend::new(objects, access, ingest, index.cloned()))
                 };
                 let backend = if is_wanted {
                     Arc::clone(state.wanted.get_or_insert_with(new))

@@ -4,19 +4,18 @@
     reason = "helpers of tests stop at what they do not expect"
 )]
 
+mod support;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use embedded_s3::{Credentials, Durability, EmbeddedS3, Options};
 use futures_util::future::join_all;
 use registry::access::password::{InvalidPassword, Password};
 use registry::access::settings::{Admin, Secret, Settings};
 use registry::access::token::{Key, Keys};
 use registry::access::user::{Permission, Permissions, UserName};
 use registry::access::{Access, AccessError, Caller, Clock, NewUser, USER_MEMORY};
-use registry::store::{BucketObjects, MemoryObjects, Objects};
-use shared::s3::S3;
-use tempfile::TempDir;
+use registry::store::{MemoryObjects, Objects};
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
@@ -360,20 +359,9 @@ async fn stored_users_hold_no_password_and_unknown_permissions_allow_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_registrations_on_s3_one_is_made_and_no_change_is_lost() {
-    let folder = TempDir::new().unwrap();
-    let credentials = Credentials {
-        access_key_id: "test".to_owned(),
-        secret_access_key: "secret".to_owned(),
-    };
-    let options = Options {
-        durability: Durability::Relaxed,
-        ..Options::new(folder.path(), credentials)
-    };
-    let store = EmbeddedS3::open(options).await.unwrap();
-    let bucket = S3::with_client(store.client()).bucket("registry");
-    bucket.ensure().await.unwrap();
+    let (objects, _folder) = support::bucket().await;
     let place = Place {
-        objects: Objects::S3(BucketObjects::new(bucket)),
+        objects,
         ..Place::default()
     };
     let instances: Vec<_> = (0..8).map(|_| place.instance()).collect();

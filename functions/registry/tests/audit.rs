@@ -4,11 +4,12 @@
     reason = "helpers of tests stop at what they do not expect"
 )]
 
+mod support;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use embedded_s3::{Credentials, Durability, EmbeddedS3, Options};
 use futures_util::FutureExt as _;
 use futures_util::future::{FusedFuture as _, join_all};
 use proptest::prelude::*;
@@ -17,9 +18,7 @@ use registry::artifact::Kind;
 use registry::audit::{
     ANCHOR_EVERY, Action, Actor, Entry, Head, Problem, Subject, Trail, Verified, VerifyError,
 };
-use registry::store::{BucketObjects, MemoryObjects, Objects};
-use shared::s3::S3;
-use tempfile::TempDir;
+use registry::store::{MemoryObjects, Objects};
 use time::macros::datetime;
 
 #[tokio::test]
@@ -73,7 +72,7 @@ async fn a_new_process_goes_on_where_the_last_one_stopped() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_thing_done_twice_at_the_same_time_is_there_twice() {
-    let (objects, _folder) = s3().await;
+    let (objects, _folder) = support::bucket().await;
     let instances: Vec<_> = (0..4).map(|_| trail(&objects)).collect();
     for _ in 0..10 {
         let written = instances.iter().map(|trail| trail.record(entry("1", 7)));
@@ -87,7 +86,7 @@ async fn the_same_thing_done_twice_at_the_same_time_is_there_twice() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_writers_at_once_share_blocks_and_lose_nothing() {
-    let (objects, _folder) = s3().await;
+    let (objects, _folder) = support::bucket().await;
     let instances: Vec<_> = (0..8).map(|_| Arc::new(trail(&objects))).collect();
     let writers = (0..200).map(|number: u64| {
         let trail = Arc::clone(
@@ -114,7 +113,7 @@ async fn many_writers_at_once_share_blocks_and_lose_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_is_there_once_though_writers_are_interrupted() {
-    let (objects, _folder) = s3().await;
+    let (objects, _folder) = support::bucket().await;
     let instances: Vec<_> = (0..3).map(|_| Arc::new(trail(&objects))).collect();
     let mut writers = Vec::new();
     for number in 0..240_u64 {
@@ -152,7 +151,7 @@ async fn what_was_acknowledged_is_there_once_though_writers_are_interrupted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_for_a_writer_that_is_interrupted_is_written_once() {
-    let (objects, _folder) = s3().await;
+    let (objects, _folder) = support::bucket().await;
     for polls in 0..24 {
         let id = format!("{polls}");
         let trail = trail(&objects);
@@ -499,20 +498,4 @@ fn trail(objects: &Objects) -> Trail {
 
 fn memory() -> Objects {
     Objects::Memory(MemoryObjects::default())
-}
-
-async fn s3() -> (Objects, TempDir) {
-    let folder = TempDir::new().unwrap();
-    let credentials = Credentials {
-        access_key_id: "test".to_owned(),
-        secret_access_key: "secret".to_owned(),
-    };
-    let options = Options {
-        durability: Durability::Relaxed,
-        ..Options::new(folder.path(), credentials)
-    };
-    let store = EmbeddedS3::open(options).await.unwrap();
-    let bucket = S3::with_client(store.client()).bucket("registry");
-    bucket.ensure().await.unwrap();
-    (Objects::S3(BucketObjects::new(bucket)), folder)
 }

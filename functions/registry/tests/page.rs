@@ -6,8 +6,8 @@ use axum::http::Request;
 use registry::http::router;
 use registry::storage::{Chain, Storage};
 use serde_json::{Value, json};
-use shared::s3::Settings;
-use support::browser::{ADMIN_NAME, ADMIN_PASSWORDS, access, start};
+use shared::s3::{S3, Settings};
+use support::browser::{PUBLIC_NAME, PUBLIC_PASSWORDS, access, on, start};
 
 /// A name that would do something if it were not escaped.
 const HOSTILE: &str = "\"><script>alert('name')</script><img src=x onerror=alert(1)>";
@@ -351,7 +351,7 @@ async fn while_the_store_is_away_pages_say_so() {
     );
     assert_eq!(
         browser
-            .log_in_to("", ADMIN_NAME, ADMIN_PASSWORDS[0])
+            .log_in_to("", PUBLIC_NAME, PUBLIC_PASSWORDS[0])
             .await
             .status,
         503
@@ -359,6 +359,65 @@ async fn while_the_store_is_away_pages_say_so() {
     browser.cookie = None;
     assert_eq!(browser.get("/login").await.status, 200);
     assert_eq!(browser.get("/").await.status, 303);
+}
+
+#[tokio::test]
+async fn files_are_listed_and_got_from_s3() {
+    let (store, _folder) = support::embedded().await;
+    let chain = Chain {
+        bucket: Some(support::BUCKET.to_owned()),
+        is_production: true,
+        ..Chain::default()
+    };
+    let s3 = S3::with_client(store.client());
+    let mut browser = on(Storage::with_s3(chain, access(), s3)).await;
+    browser.put("1", "bert", "model", &json!({})).await;
+    browser.put("2", "elsewhere", "dataset", &json!({})).await;
+    for (path, bytes) in [("config.json", 10), ("data/a <b>&\".txt", 3000)] {
+        let put = store.client().put_object().bucket(support::BUCKET);
+        let put = put.key(format!("artifacts/1/files/{path}"));
+        put.body(vec![b'x'; bytes].into()).send().await.unwrap();
+    }
+    for path in ["/view/1/download", "/view/1/files/config.json"] {
+        assert_eq!(browser.get(path).await.status, 303, "{path}");
+    }
+    browser.log_in().await;
+    let page = browser.get("/view/1").await.body;
+    assert!(page.contains("href=\"../view/1/download\">Download</a>"));
+    let odd = "../view/1/files/data/a%20%3Cb%3E%26%22%2Etxt";
+    assert!(page.contains(&format!(
+        "<a href=\"{odd}\"><bdi>data/a &lt;b&gt;&amp;&quot;.txt</bdi></a>"
+    )));
+    assert!(page.contains(">2.9 KB<") && page.contains(">10 bytes<"));
+    for (path, place) in [
+        (
+            "/view/1/files/config.json",
+            "artifacts/1/files/config.json?",
+        ),
+        (
+            odd.trim_start_matches(".."),
+            "artifacts/1/files/data/a%20%3Cb%3E%26%22.txt?",
+        ),
+        ("/view/2/download", "https://example.com/2"),
+    ] {
+        let answer = browser.get(path).await;
+        assert_eq!(answer.status, 302, "{path}");
+        let location = answer.header("location");
+        assert!(location.contains(place), "{location}");
+        assert_eq!(
+            location.contains("X-Amz-Signature="),
+            path.contains("files")
+        );
+    }
+    assert_eq!(browser.get("/view/1/files/none").await.status, 404);
+    assert_eq!(
+        browser.get("/view/1/files/..%2F..%2Fusers").await.status,
+        400
+    );
+    let history = browser.get("/view/1/history").await.body;
+    assert_eq!(history.matches("Downloaded it").count(), 2);
+    let page = browser.get("/view/2").await.body;
+    assert!(page.contains("Download from its source") && !page.contains("Files"));
 }
 
 /// What the Hub would have said of a model of 100 MB.

@@ -5,7 +5,7 @@ mod support;
 use registry::access::password::Password;
 use registry::access::user::Permission;
 use serde_json::json;
-use support::browser::{ADMIN_NAME, ADMIN_PASSWORDS, PASSWORD, admin, start};
+use support::browser::{PASSWORD, PUBLIC_NAME, PUBLIC_PASSWORDS, admin, start};
 use url::form_urlencoded::Serializer;
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn a_login_leads_to_the_wanted_page_with_a_cookie_that_only_this_site_send
                 .contains("<input type=\"hidden\" name=\"to\" value=\"view/1\">")
         );
         let answer = browser
-            .log_in_to("view/1", ADMIN_NAME, ADMIN_PASSWORDS[0])
+            .log_in_to("view/1", PUBLIC_NAME, PUBLIC_PASSWORDS[0])
             .await;
         assert_eq!(
             (answer.status, answer.header("location")),
@@ -84,7 +84,7 @@ async fn a_login_leads_to_the_wanted_page_with_a_cookie_that_only_this_site_send
         assert_eq!(page.status, 200);
         assert!(
             page.body
-                .contains(&format!("Logged in as </span><bdi>{ADMIN_NAME}</bdi>"))
+                .contains(&format!("Logged in as </span><bdi>{PUBLIC_NAME}</bdi>"))
         );
         assert_eq!(
             browser.get("/login?to=status").await.header("location"),
@@ -110,7 +110,9 @@ async fn nobody_is_sent_to_another_site_after_a_login() {
         "view/1\r\nx: y",
         "javascript:alert(1)",
     ] {
-        let answer = browser.log_in_to(to, ADMIN_NAME, ADMIN_PASSWORDS[0]).await;
+        let answer = browser
+            .log_in_to(to, PUBLIC_NAME, PUBLIC_PASSWORDS[0])
+            .await;
         assert_eq!(
             (answer.status, answer.header("location")),
             (303, "./"),
@@ -151,7 +153,7 @@ async fn a_wrong_password_is_told_and_many_of_them_must_wait() {
     // Others are not in their way, and what is no form is the client's mistake.
     assert_eq!(
         browser
-            .log_in_to("", ADMIN_NAME, ADMIN_PASSWORDS[0])
+            .log_in_to("", PUBLIC_NAME, PUBLIC_PASSWORDS[0])
             .await
             .status,
         303
@@ -162,7 +164,7 @@ async fn a_wrong_password_is_told_and_many_of_them_must_wait() {
 #[tokio::test]
 async fn forms_of_other_sites_do_nothing() {
     let browser = start().await;
-    let form = [("name", ADMIN_NAME), ("password", ADMIN_PASSWORDS[0])];
+    let form = [("name", PUBLIC_NAME), ("password", PUBLIC_PASSWORDS[0])];
     for (name, value) in [
         ("sec-fetch-site", "cross-site"),
         ("sec-fetch-site", "same-site"),

@@ -142,6 +142,32 @@ fn check_lifetime(uri: &Uri) -> S3Result<()> {
     Err(error)
 }
 
+/// A presigned URL says which headers it was signed with. Another one that means something to S3 could make the
+/// request another than was signed, so S3 refuses it.
+fn check_headers(headers: &HeaderMap, uri: &Uri) -> S3Result<()> {
+    let signed = uri
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(name, _)| *name == "X-Amz-SignedHeaders");
+    let Some((_, signed)) = signed else {
+        return Ok(());
+    };
+    let signed = percent_encoding::percent_decode_str(signed).decode_utf8_lossy();
+    let stray = headers
+        .keys()
+        .map(http::HeaderName::as_str)
+        .find(|name| name.starts_with("x-amz-") && signed.split(';').all(|other| other != *name));
+    match stray {
+        None => Ok(()),
+        Some(_) => Err(S3Error::with_message(
+            S3ErrorCode::AccessDenied,
+            "There were headers present in the request which were not signed",
+        )),
+    }
+}
+
 fn token_of(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     if let Some(value) = headers.get(TOKEN) {
         return Some(String::from_utf8_lossy(value.as_bytes()).into_owned());
@@ -182,6 +208,7 @@ impl S3Access for Authentication {
         };
         let access_key = credentials.access_key.clone();
         check_lifetime(context.uri())?;
+        check_headers(context.headers(), context.uri())?;
         self.check_token(&access_key, context.headers(), context.uri())
             .await?;
         let operation = context.s3_op().name().to_owned();

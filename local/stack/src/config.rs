@@ -91,6 +91,8 @@ impl fmt::Debug for GivenDatabase {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -102,6 +104,23 @@ mod tests {
             (9001, 9002, 9005)
         );
         assert!(config.database.is_none() && config.credentials.is_none());
+    }
+
+    #[test]
+    fn the_registry_asks_whom_this_environment_names() {
+        let variables = [
+            ("INGEST_SECONDS", "3"),
+            ("HF_ENDPOINT", "http://127.0.0.1:9999/hub"),
+            ("GH_TOKEN", "geheim"),
+        ];
+        let ingest = Config::read(Env::new(variables)).unwrap().ingest;
+        assert_eq!(ingest.patience, Duration::from_secs(3));
+        assert_eq!(
+            ingest.upstream.hugging_face,
+            variables[1].1.parse().unwrap()
+        );
+        assert!(ingest.upstream.github_token.is_some());
+        assert!(!format!("{ingest:?}").contains("geheim"));
     }
 
     #[test]

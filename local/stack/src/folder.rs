@@ -6,6 +6,7 @@ use std::{
 };
 
 use embedded_s3::Credentials;
+use registry::access::token::Key;
 
 use crate::Error;
 
@@ -60,11 +61,11 @@ impl Folder {
         }
     }
 
-    /// The secret that this folder's tokens are signed with, made at the first start.
-    pub(crate) fn token_secret(&self) -> Result<String, Error> {
-        let file = self.path.join("token-secret");
-        match fs::read_to_string(&file) {
-            Ok(text) => Ok(text.trim().to_owned()),
+    /// The key that the registry's tokens are signed with, made at the first start.
+    pub(crate) fn token_key(&self) -> Result<Key, Error> {
+        let file = self.path.join("token-key");
+        let secret = match fs::read_to_string(&file) {
+            Ok(secret) => secret,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let mut random = [0; 32];
                 getrandom::fill(&mut random)
@@ -72,10 +73,11 @@ impl Folder {
                     .map_err(Error::io("draw random bytes for", &file))?;
                 let secret = hex::encode(random);
                 write_secret(&file, &secret)?;
-                Ok(secret)
+                secret
             }
-            Err(error) => Err(Error::io("read", file)(error)),
-        }
+            Err(error) => return Err(Error::io("read", file)(error)),
+        };
+        Key::new(secret.trim().as_bytes()).map_err(|_weak| Error::TokenKey { file })
     }
 
     /// Writes the file that a shell sources to reach everything.
@@ -182,6 +184,20 @@ mod tests {
             folder.credentials().unwrap_err(),
             Error::Credentials { .. }
         ));
+    }
+
+    #[test]
+    fn the_key_of_tokens_is_made_once_and_a_damaged_one_is_named() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = Folder::open(parent.path()).unwrap();
+        let made = folder.token_key().unwrap();
+        assert_eq!(folder.token_key().unwrap().id(), made.id());
+        let file = parent.path().join("token-key");
+        let permissions = fs::metadata(&file).unwrap().permissions();
+        assert_eq!(permissions.mode() & 0o777, 0o600);
+        fs::write(file, "short").unwrap();
+        let error = folder.token_key().unwrap_err();
+        assert!(matches!(error, Error::TokenKey { .. }));
     }
 
     #[test]

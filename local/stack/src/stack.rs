@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use ::registry::access::settings::{ADMIN_NAME, ADMIN_PASSWORDS};
+use ::registry::access::settings::{PUBLIC_NAME, PUBLIC_PASSWORDS};
 use embedded_s3::Credentials;
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -62,7 +62,8 @@ impl Stack {
 
         let function = Arc::new(Function::start(&store, &database).await);
         let lambda = Lambda::start(lambda_port, credentials.clone(), Arc::clone(&function))?;
-        let registry = Registry::start(registry_port, &store, &folder, &config.ingest).await?;
+        let registry =
+            Registry::start(registry_port, &store, &folder, &database, &config.ingest).await?;
         let poller = Poller {
             queue: store.queue(),
             function,
@@ -153,12 +154,12 @@ fn welcome(
         Some(psql) if !is_on_path("psql") => psql.display().to_string(),
         _ => "psql".to_owned(),
     };
-    let [password, ..] = ADMIN_PASSWORDS;
+    let [password, ..] = PUBLIC_PASSWORDS;
     Ok(Welcome {
         endpoint: &endpoint,
         lambda_endpoint: &lambda_endpoint,
         registry: &registry,
-        admin: (ADMIN_NAME, password),
+        admin: (PUBLIC_NAME, password),
         credentials,
         database_url: &database.text,
         folder: folder.path(),

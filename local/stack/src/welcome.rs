@@ -5,6 +5,8 @@ use std::{
 };
 
 use embedded_s3::Credentials;
+use registry::access::settings::{PUBLIC_NAME, PUBLIC_PASSWORDS};
+use serde_json::json;
 
 use crate::{folder::quote, function::Function, store::REGION};
 
@@ -94,6 +96,11 @@ impl Display for Welcome<'_> {
         )?;
         writeln!(
             formatter,
+            "\nLog in to the registry, register a model, and list what there is:\n"
+        )?;
+        writeln!(formatter, "{}", log_in(self.registry))?;
+        writeln!(
+            formatter,
             "\nPut a document, list the bucket, and see the row:\n"
         )?;
         writeln!(formatter, "{put}")?;
@@ -151,6 +158,25 @@ impl Client {
     }
 }
 
+/// The lines that log in as the default admin, whose password everybody knows, register a model and list all.
+fn log_in(registry: &str) -> String {
+    let login = json!({
+        "user": { "name": PUBLIC_NAME },
+        "secret": { "password": PUBLIC_PASSWORDS[0] },
+    });
+    let model = json!({ "url": "https://huggingface.co/google-bert/bert-base-uncased" });
+    let all = json!([{ "name": "*" }]);
+    let curl = r#"curl -sS -H "X-Authorization: $token""#;
+    format!(
+        "token=$(curl -sS -X PUT -d {} {registry}/authenticate)\n\
+         {curl} -d {} {registry}/artifact/model; echo\n\
+         {curl} -d {} {registry}/artifacts; echo",
+        quote(&login.to_string()),
+        quote(&model.to_string()),
+        quote(&all.to_string()),
+    )
+}
+
 /// The AWS command line, with these credentials.
 fn aws(credentials: &Credentials) -> String {
     format!(
@@ -203,6 +229,12 @@ mod tests {
 
         echo '{"reconcile": {"bucket": "documents"}}' | AWS_ACCESS_KEY_ID=HOLDFASTKEY AWS_SECRET_ACCESS_KEY=secret/key AWS_DEFAULT_REGION=us-east-1 aws --endpoint-url http://127.0.0.1:9002 lambda invoke --function-name document-sync --payload fileb:///dev/stdin /dev/stdout
 
+        Log in to the registry, register a model, and list what there is:
+
+        token=$(curl -sS -X PUT -d '{"secret":{"password":"correcthorsebatterystaple123(!__+@**(A'\''\"`;DROP TABLE artifacts;"},"user":{"name":"ece30861defaultadminuser"}}' http://127.0.0.1:9010/authenticate)
+        curl -sS -H "X-Authorization: $token" -d '{"url":"https://huggingface.co/google-bert/bert-base-uncased"}' http://127.0.0.1:9010/artifact/model; echo
+        curl -sS -H "X-Authorization: $token" -d '[{"name":"*"}]' http://127.0.0.1:9010/artifacts; echo
+
         Put a document, list the bucket, and see the row:
 
         echo hello | AWS_ACCESS_KEY_ID=HOLDFASTKEY AWS_SECRET_ACCESS_KEY=secret/key AWS_DEFAULT_REGION=us-east-1 aws --endpoint-url http://127.0.0.1:9001 s3 cp - s3://documents/hello.txt
@@ -232,6 +264,12 @@ mod tests {
         Compare a bucket with its rows, and repair what differs:
 
         curl -sS --aws-sigv4 aws:amz:us-east-1:lambda --user HOLDFASTKEY:secret/key -d '{"reconcile": {"bucket": "documents"}}' http://127.0.0.1:9002/2015-03-31/functions/document-sync/invocations; echo
+
+        Log in to the registry, register a model, and list what there is:
+
+        token=$(curl -sS -X PUT -d '{"secret":{"password":"correcthorsebatterystaple123(!__+@**(A'\''\"`;DROP TABLE artifacts;"},"user":{"name":"ece30861defaultadminuser"}}' http://127.0.0.1:9010/authenticate)
+        curl -sS -H "X-Authorization: $token" -d '{"url":"https://huggingface.co/google-bert/bert-base-uncased"}' http://127.0.0.1:9010/artifact/model; echo
+        curl -sS -H "X-Authorization: $token" -d '[{"name":"*"}]' http://127.0.0.1:9010/artifacts; echo
 
         Put a document, list the bucket, and see the row:
 

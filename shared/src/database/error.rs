@@ -9,7 +9,7 @@ use rustls::pki_types::pem;
 use tokio_postgres::error::SqlState;
 
 use super::plain::CleartextDemanded;
-use super::secret::SecretError;
+use crate::secret::SecretError;
 use crate::telemetry::chain;
 
 /// Why there is no connection: one variant per thing to do. No text contains a password.
@@ -140,6 +140,28 @@ pub enum ConnectError {
     /// Not one of several hosts can be used.
     #[error("no host can be used: {}", list(.0))]
     NoHost(Vec<Self>),
+}
+
+/// Whether the fault of a statement lay in its connection or in the timing, so that the same on a new connection may
+/// fare better.
+pub fn is_worth_another_try(error: &tokio_postgres::Error) -> bool {
+    match error.code() {
+        // No answer from the server: the connection broke.
+        None => true,
+        Some(code) => {
+            matches!(
+                *code,
+                SqlState::T_R_DEADLOCK_DETECTED
+                    | SqlState::T_R_SERIALIZATION_FAILURE
+                    | SqlState::ADMIN_SHUTDOWN
+                    | SqlState::CRASH_SHUTDOWN
+                    | SqlState::CANNOT_CONNECT_NOW
+                    | SqlState::READ_ONLY_SQL_TRANSACTION // a failover left this connection on a replica
+                    | SqlState::UNDEFINED_TABLE // dropped while connected: a new connection migrates
+                    | SqlState::UNDEFINED_COLUMN // and finds out which columns there are
+            ) || code.code().starts_with("08")
+        }
+    }
 }
 
 /// What to check when credentials are refused, by where they come from.

@@ -1,9 +1,10 @@
-//! PostgreSQL: how it is reached, and one connection kept over invocations.
+//! PostgreSQL: how it is reached, and connections kept over invocations.
 //!
 //! - [`Url`]: where it is, as libpq and its users write it
 //! - [`Settings`]: the same, read from the environment; or a secret, or IAM
 //! - [`Database`], [`Connection`]: opening, keeping, checking
-//! - [`ConnectError`]: why there is none, and what is to be done about it
+//! - [`ConnectError`]: why there is none, and what is to be done about it; [`is_worth_another_try`]: whether a new
+//!   connection may fare better
 //! - [`Migrations`]: a function's own tables
 //!
 //! Behind them:
@@ -27,7 +28,7 @@ mod target;
 mod tls;
 mod url;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use connection::Proof;
@@ -37,20 +38,20 @@ use secret::Secret;
 use settings::AccessSettings;
 
 pub use connection::Connection;
-pub use error::ConnectError;
+pub use error::{ConnectError, is_worth_another_try};
 pub use migrations::Migrations;
-pub use secret::SecretError;
 pub use settings::Settings;
 pub use url::{Url, UrlError};
 
-/// A database, and at most one connection to it that waits for its next use.
+/// A database, and the connections to it that wait for their next use.
 ///
-/// An instance of a Lambda function works on one invocation at a time, so it needs no pool.
+/// How many there are is up to the function: it keeps as many as it has used at a time. An instance that works on one
+/// invocation at a time needs no more than one.
 #[derive(Debug)]
 pub struct Database {
     access: Access,
     /// Taken out while in use: an invocation that is cut short drops it in whatever state it is.
-    idle: Mutex<Option<Connection>>,
+    idle: Mutex<Vec<Connection>>,
 }
 
 /// Where it is, and what proves who asks, with what is remembered of that.
@@ -79,18 +80,18 @@ impl Database {
         };
         Self {
             access,
-            idle: Mutex::new(None),
+            idle: Mutex::default(),
         }
     }
 
-    /// The connection kept, if there is one and it still works.
+    /// The connection kept last of those that still work, if there is one.
     pub async fn kept(&self) -> Option<Connection> {
-        let connection = self
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()?;
-        connection.is_usable().await.then_some(connection)
+        loop {
+            let connection = self.idle().pop()?;
+            if connection.is_usable().await {
+                return Some(connection);
+            }
+        }
     }
 
     /// A new connection.
@@ -118,6 +119,10 @@ impl Database {
     /// Keeps a connection, outside any transaction, for its next use.
     pub fn keep(&self, mut connection: Connection) {
         connection.touch();
-        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+        self.idle().push(connection);
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,14 +1,15 @@
 //! Who may do what: users, their passwords and their tokens.
 //!
-//! In reading order: [`user`] says who there can be, [`settings`] who there is at first, [`password`] how a login is judged,
+//! In reading order: [`user`] says who there can be, [`settings`] and [`given`] who there is at first, [`password`] how a login is judged,
 //! [`token`] what comes of it. [`Access`] puts them together; `throttle` and `calls` count in it, and `memory` bounds
 //! what it remembers.
 //!
-//! What instances do not share is remembered by each for itself: failed logins, calls of a token, and for
-//! [`USER_MEMORY`] what a user may do. So a user who is deleted, or who gets another password or other permissions,
+//! What instances do not share is remembered by each for itself: without an index failed logins and calls of a token,
+//! and in any case for [`USER_MEMORY`] what a user may do. So a user who is deleted, or who gets another password or other permissions,
 //! is known to have changed at once to the instance that did it, and to all others after that time at the latest.
 
 mod calls;
+pub mod given;
 mod memory;
 pub mod password;
 pub mod settings;
@@ -22,12 +23,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use time::{Duration, OffsetDateTime};
 
 use crate::audit::Actor;
+use crate::index::Index;
 use crate::store::{Objects, StoreError};
 use calls::Calls;
 use memory::Memory;
 use password::{HashError, Hasher, Password};
 use settings::{Admin, Settings};
-use throttle::Throttle;
+use throttle::Logins;
 use token::{Claims, Keys, Token};
 use user::{FIRST, Permission, Permissions, Record, User, UserName, Users, generation};
 
@@ -171,7 +173,7 @@ pub struct Access {
     users: Users,
     hasher: Hasher,
     clock: Clock,
-    throttle: Mutex<Throttle>,
+    logins: Logins,
     calls: Calls,
     known: Mutex<Memory<UserName, User>>,
 }
@@ -185,10 +187,18 @@ impl Access {
             users: Users(objects),
             hasher: Hasher::default(),
             clock,
-            throttle: Mutex::new(Throttle::new()),
-            calls: Calls::new(),
+            logins: Logins::new(None),
+            calls: Calls::new(None),
             known: Mutex::new(Memory::new(USERS, |_| 0)),
         }
+    }
+
+    /// The same, with calls of tokens and failed logins counted in an index, together with all instances that share it.
+    #[must_use]
+    pub fn counting_in(mut self, index: Option<Arc<Index>>) -> Self {
+        self.calls = Calls::new(index.clone());
+        self.logins = Logins::new(index);
+        self
     }
 
     /// A token for who knows the password.
@@ -204,12 +214,13 @@ impl Access {
             .map_err(|_invalid| AccessError::Unauthenticated)?;
         let password = Password::given(password).map_err(|_long| AccessError::Unauthenticated)?;
         let begun_at = self.clock.now();
-        self.throttle()
+        self.logins
             .begin(name.as_str(), begun_at)
+            .await
             .map_err(|retry_after| AccessError::Throttled { retry_after })?;
         match self.generation_of(&name, password).await {
             Ok(Some(generation)) => {
-                self.throttle().succeeded(name.as_str());
+                self.logins.succeeded(name.as_str()).await;
                 self.keys
                     .issue(name.as_str(), &generation, self.clock.now())
                     .map_err(AccessError::NoRandomness)
@@ -219,7 +230,8 @@ impl Access {
                 Err(AccessError::Unauthenticated)
             }
             Err(error) => {
-                self.throttle().forgive(name.as_str(), self.clock.now());
+                let now = self.clock.now();
+                self.logins.forgive(name.as_str(), now).await;
                 Err(error)
             }
         }
@@ -267,7 +279,8 @@ impl Access {
             self.permissions(&name, &claims, now).await?
         };
         let permissions = permissions.ok_or(AccessError::Unauthenticated)?;
-        self.calls.count(&claims, now).map_err(|_exhausted| {
+        let counted = self.calls.count(&claims, now).await;
+        counted.map_err(|_exhausted| {
             tracing::debug!(user = %name, "a token has been used up");
             AccessError::Unauthenticated
         })?;
@@ -457,10 +470,6 @@ impl Access {
             return Err(AccessError::Configured);
         }
         Ok(())
-    }
-
-    fn throttle(&self) -> MutexGuard<'_, Throttle> {
-        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn known(&self) -> MutexGuard<'_, Memory<UserName, User>> {

@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 
 use super::AccessError;
 use super::password::PasswordHash;
+use super::settings::PUBLIC_NAME;
 use crate::store::{Etag, Objects, StoreError};
 
 /// The longest name, in bytes of UTF-8.
@@ -29,6 +30,11 @@ const PAGE: usize = 100;
 pub struct UserName(String);
 
 impl UserName {
+    /// What clients of the contract log in as at first.
+    pub(super) fn public() -> Self {
+        Self(PUBLIC_NAME.to_owned())
+    }
+
     /// As text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -6,6 +6,7 @@ use shared::problem::Problem;
 
 use super::answer::{Reading, Writing};
 use super::body::{Artifact, Body, SentArtifact, SentData};
+use super::origin::Origin;
 use crate::access::user::Permission;
 use crate::access::{Access, Caller};
 use crate::artifact::{Id, Kind};
@@ -16,6 +17,7 @@ use crate::store::Etag;
 /// `POST /artifact/{artifact_type}`
 pub(super) async fn create(
     Path(kind): Path<String>,
+    origin: Origin,
     Extension(caller): Extension<Caller>,
     Writing(registry): Writing,
     Body(data): Body<SentData>,
@@ -29,7 +31,7 @@ pub(super) async fn create(
         user: caller.actor(),
     };
     let (record, etag) = registry.create(draft).await?;
-    Ok(created(record, &etag))
+    Ok(created(record, &etag, &origin))
 }
 
 /// `GET /artifacts/{artifact_type}/{id}`
@@ -37,11 +39,12 @@ pub(super) async fn read(
     Path((kind, id)): Path<(String, String)>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
+    origin: Origin,
     Reading(registry): Reading,
 ) -> Result<Response, Problem> {
     caller.must(Permission::Download)?;
     let (record, etag) = registry.read(kind.parse()?, &id.parse()?).await?;
-    Ok(unless_known(&headers, record, &etag))
+    Ok(unless_known(&headers, record, &etag, &origin))
 }
 
 /// `GET /package/{id}`
@@ -49,11 +52,12 @@ pub(super) async fn find(
     Path(id): Path<String>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
+    origin: Origin,
     Reading(registry): Reading,
 ) -> Result<Response, Problem> {
     caller.must(Permission::Download)?;
     let (record, etag) = registry.find(&id.parse()?).await?;
-    Ok(unless_known(&headers, record, &etag))
+    Ok(unless_known(&headers, record, &etag, &origin))
 }
 
 /// `PUT /artifacts/{artifact_type}/{id}`
@@ -61,6 +65,7 @@ pub(super) async fn update(
     Path((kind, id)): Path<(String, String)>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
+    origin: Origin,
     Writing(registry): Writing,
     Body(sent): Body<SentArtifact>,
 ) -> Result<Response, Problem> {
@@ -77,7 +82,7 @@ pub(super) async fn update(
         etag: condition(&headers),
     };
     let (record, etag) = registry.update(kind, &id, &change).await?;
-    Ok(artifact(record, &etag))
+    Ok(artifact(record, &etag, &origin))
 }
 
 /// `DELETE /artifacts/{artifact_type}/{id}`
@@ -111,17 +116,17 @@ pub(super) async fn reset(
 }
 
 /// The answer to whoever has registered an artifact.
-pub(super) fn created(record: Record, etag: &Etag) -> Response {
+pub(super) fn created(record: Record, etag: &Etag, origin: &Origin) -> Response {
     let location = format!("/artifacts/{}/{}", record.kind, record.id);
-    let mut response = (StatusCode::CREATED, artifact(record, etag)).into_response();
+    let mut response = (StatusCode::CREATED, artifact(record, etag, origin)).into_response();
     if let Ok(location) = HeaderValue::from_str(&location) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     response
 }
 
-fn artifact(record: Record, etag: &Etag) -> Response {
-    let mut response = Json(Artifact::from(record)).into_response();
+fn artifact(record: Record, etag: &Etag, origin: &Origin) -> Response {
+    let mut response = Json(Artifact::new(record, origin)).into_response();
     if let Ok(etag) = HeaderValue::from_str(&quoted(etag)) {
         response.headers_mut().insert(header::ETAG, etag);
     }
@@ -129,8 +134,8 @@ fn artifact(record: Record, etag: &Etag) -> Response {
 }
 
 /// The artifact, or word that it is still the one the client has.
-fn unless_known(headers: &HeaderMap, record: Record, etag: &Etag) -> Response {
-    let mut response = artifact(record, etag);
+fn unless_known(headers: &HeaderMap, record: Record, etag: &Etag, origin: &Origin) -> Response {
+    let mut response = artifact(record, etag, origin);
     let is_known = headers
         .get(header::IF_NONE_MATCH)
         .and_then(|known| known.to_str().ok())

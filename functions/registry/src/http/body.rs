@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use shared::problem::Problem;
 
+use super::origin::Origin;
 use crate::artifact::Kind;
 use crate::catalogue::Entry;
 use crate::config::Flag;
@@ -90,18 +91,18 @@ struct Data {
     download_url: String,
 }
 
-impl From<Record> for Artifact {
-    fn from(record: Record) -> Self {
+impl Artifact {
+    /// An artifact, for clients that reach us here. Where its bytes are is found out when they are asked for.
+    pub(super) fn new(record: Record, origin: &Origin) -> Self {
         Self {
+            data: Data {
+                download_url: origin.download(record.kind, &record.id),
+                url: record.url,
+            },
             metadata: Metadata {
                 name: record.name,
                 id: record.id.into(),
                 kind: record.kind,
-            },
-            data: Data {
-                // As long as the registry holds no bytes of it, they are at its source.
-                download_url: record.url.clone(),
-                url: record.url,
             },
         }
     }

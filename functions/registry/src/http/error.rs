@@ -9,7 +9,9 @@ use crate::access::password::InvalidPassword;
 use crate::access::user::InvalidUserName;
 use crate::artifact::InvalidArtifact;
 use crate::audit::{AuditError, InvalidHead, VerifyError};
+use crate::content::{self, InvalidAspect, InvalidDigest, InvalidPath, InvalidUpload};
 use crate::cursor::InvalidCursor;
+use crate::index::IndexError;
 use crate::registry::Error;
 use crate::source::InvalidSource;
 
@@ -22,12 +24,16 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let detail = error.to_string();
         match &error {
-            Error::NotFound | Error::NoRepository => Self::new(StatusCode::NOT_FOUND, detail),
+            Error::NotFound | Error::NoRepository | Error::NoIndex => {
+                Self::new(StatusCode::NOT_FOUND, detail)
+            }
             Error::Exists(None) => Self::new(StatusCode::CONFLICT, detail),
             Error::Exists(Some(id)) => {
                 Self::new(StatusCode::CONFLICT, detail).extension("id", id.as_str())
             }
-            Error::OtherName | Error::Pattern(_) => Self::new(StatusCode::BAD_REQUEST, detail),
+            Error::OtherName | Error::Pattern(_) | Error::Index(IndexError::TooBroad) => {
+                Self::new(StatusCode::BAD_REQUEST, detail)
+            }
             Error::Disqualified {
                 threshold,
                 metrics,
@@ -52,7 +58,14 @@ impl From<Error> for Problem {
             }
             Error::Busy => Self::unavailable(&error, detail, SOON),
             Error::Store(_) => Self::unavailable(&error, detail, LATER),
-            Error::Unreadable(_) | Error::Random(_) => Self::internal(&error),
+            Error::Unreadable(_) | Error::Random(_) | Error::Index(IndexError::Foreign(_)) => {
+                Self::internal(&error)
+            }
+            Error::Index(_) => Self::unavailable(
+                &error,
+                "artifacts can be read by their ids, and neither found nor changed at present; try again later",
+                SOON,
+            ),
             Error::Audit(error) => error.into(),
         }
     }
@@ -129,6 +142,57 @@ impl From<VerifyError> for Problem {
                 Self::new(StatusCode::CONFLICT, error.to_string())
             }
         }
+    }
+}
+
+impl From<content::Error> for Problem {
+    fn from(error: content::Error) -> Self {
+        use content::Error;
+        let detail = error.to_string();
+        match &error {
+            Error::NoFile | Error::NoSuchAspect(_) | Error::NoUpload => {
+                Self::new(StatusCode::NOT_FOUND, detail)
+            }
+            Error::Upload(
+                InvalidUpload::Missing(_)
+                | InvalidUpload::OtherPart(_)
+                | InvalidUpload::OtherSize { .. }
+                | InvalidUpload::SmallPart(_),
+            ) => Self::new(StatusCode::CONFLICT, detail),
+            Error::Upload(_) => Self::new(StatusCode::BAD_REQUEST, detail),
+            Error::Exists => Self::new(StatusCode::PRECONDITION_FAILED, detail),
+            Error::TooMuch(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail),
+            Error::NoBucket => {
+                let detail = format!("{detail}: it needs USE_S3 and S3_BUCKET_NAME");
+                Self::new(StatusCode::NOT_IMPLEMENTED, detail)
+            }
+            Error::NoChecksums => Self::new(StatusCode::NOT_IMPLEMENTED, detail),
+            Error::NotYet { done, parts } => Self::unavailable(&error, detail, SOON)
+                .extension("parts", *parts)
+                .extension("parts_done", *done),
+            Error::Changed => Self::unavailable(&error, detail, SOON),
+            Error::S3(_) | Error::Store(_) => {
+                Self::unavailable(&error, "the store does not answer", LATER)
+            }
+        }
+    }
+}
+
+impl From<InvalidPath> for Problem {
+    fn from(error: InvalidPath) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error.to_string())
+    }
+}
+
+impl From<InvalidDigest> for Problem {
+    fn from(error: InvalidDigest) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error.to_string())
+    }
+}
+
+impl From<InvalidAspect> for Problem {
+    fn from(error: InvalidAspect) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error.to_string())
     }
 }
 

@@ -12,6 +12,7 @@ use time::format_description::well_known::Rfc3339;
 use super::App;
 use super::activity::MAX_MINUTES;
 use super::answer::Reading;
+use crate::index::IndexError;
 use crate::record::now;
 use crate::storage::Report;
 use crate::store::StoreKind;
@@ -69,13 +70,17 @@ pub(super) async fn components(
         return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
     }
     let mut storage = Condition::of(&app.storage.report());
-    if let Ok(Reading(registry)) = registry
+    if let Ok(Reading(registry)) = &registry
         && let Err(error) = registry.objects().list("artifacts/", None, 1).await
     {
         tracing::warn!(error = %shared::telemetry::chain(&error), "the store does not answer");
         storage.status = "critical";
         storage.issue = Some(("STORE_SILENT", "The store does not answer."));
     }
+    let index = match &registry {
+        Ok(Reading(registry)) => registry.check_index().await,
+        Err(_) => None,
+    };
     let activity = app.activity.last(minutes);
     let (requests, failures) = activity.iter().fold((0, 0), |(all, failed), (_, minute)| {
         (all + minute.requests, failed + minute.failures)
@@ -98,22 +103,67 @@ pub(super) async fn components(
             .collect();
         answers.insert("timeline".into(), timeline.into());
     }
+    let storage = json!({
+        "id": "storage",
+        "display_name": "Storage",
+        "status": storage.status,
+        "observed_at": now(),
+        "description": "Where artifacts are kept.",
+        "metrics": { "store": storage.store, "wanted": storage.wanted },
+        "issues": storage.issues(),
+    });
+    let index = index.map(|checked| component_of_index(&checked));
+    let components: Vec<Value> = [storage]
+        .into_iter()
+        .chain(index)
+        .chain([answers])
+        .collect();
     Ok(Json(json!({
         "generated_at": now(),
         "window_minutes": minutes,
-        "components": [
-            {
-                "id": "storage",
-                "display_name": "Storage",
-                "status": storage.status,
-                "observed_at": now(),
-                "description": "Where artifacts are kept.",
-                "metrics": { "store": storage.store, "wanted": storage.wanted },
-                "issues": storage.issues(),
-            },
-            answers,
-        ],
+        "components": components,
     })))
+}
+
+fn component_of_index(checked: &Result<(), IndexError>) -> Value {
+    let (status, issue) = match checked {
+        Ok(()) => ("ok", None),
+        Err(IndexError::Incomplete) => (
+            "degraded",
+            Some((
+                "INDEX_INCOMPLETE",
+                "The index is being made from the store.",
+            )),
+        ),
+        Err(error) => {
+            tracing::warn!(error = %shared::telemetry::chain(error), "the index does not answer");
+            (
+                "critical",
+                Some((
+                    "INDEX_SILENT",
+                    "The index does not answer. Artifacts can be read by their ids, and neither found nor changed.",
+                )),
+            )
+        }
+    };
+    let severity = if status == "critical" {
+        "error"
+    } else {
+        "warning"
+    };
+    let issues: Vec<Value> = issue
+        .iter()
+        .map(|(code, summary)| json!({ "code": code, "severity": severity, "summary": summary }))
+        .collect();
+    json!({
+        "id": "index",
+        "display_name": "Index",
+        "status": status,
+        "observed_at": now(),
+        "description": "What artifacts are found by: a database.",
+        "metrics": {},
+        "issues": issues,
+    })
 }
 
 /// `GET /tracks`

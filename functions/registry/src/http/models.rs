@@ -12,6 +12,7 @@ use shared::problem::Problem;
 use super::answer::{Reading, Writing};
 use super::artifacts::created;
 use super::body::{Body, Switch};
+use super::origin::Origin;
 use crate::access::Caller;
 use crate::access::user::Permission;
 use crate::artifact::{Id, Kind};
@@ -101,6 +102,7 @@ pub(super) async fn rate_model(
 /// `POST /models/ingest`
 pub(super) async fn ingest(
     Extension(caller): Extension<Caller>,
+    origin: Origin,
     Query(Named { model_name }): Query<Named>,
     Writing(registry): Writing,
 ) -> Result<Response, Problem> {
@@ -116,7 +118,7 @@ pub(super) async fn ingest(
         user: caller.actor(),
     };
     let (record, etag) = registry.create_good(draft).await?;
-    Ok(created(record, &etag))
+    Ok(created(record, &etag, &origin))
 }
 
 /// `GET /artifact/{artifact_type}/{id}/cost`

@@ -1,10 +1,12 @@
 //! The page of an artifact.
 
 use maud::{Markup, html};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::cost::Costs;
 use super::{Frame, Tab, cost, lineage, rating, text};
-use crate::artifact::Kind;
+use crate::artifact::{Id, Kind};
+use crate::content::{FilePath, Page};
 use crate::evidence::Evidence;
 use crate::license::{Class, Terms};
 use crate::lineage::Graph;
@@ -23,6 +25,8 @@ pub(crate) struct Artifact {
     pub(crate) rating: Option<Snapshot>,
     /// Where it comes from; `None` for what has no lineage.
     pub(crate) lineage: Option<Result<Graph, String>>,
+    /// The first of its files.
+    pub(crate) files: Page,
     /// What it costs.
     pub(crate) costs: Result<Costs, String>,
     /// Whether whoever looks may see what was done to it.
@@ -42,12 +46,17 @@ pub(crate) fn page(frame: &Frame, artifact: &Artifact) -> Markup {
         @if let Some(about) = about(&evidence) { p.lead { bdi { (about) } } }
         (facts(record, &evidence))
         p.actions {
-            @if let Some(address) = text::address(&record.url) {
+            @if !artifact.files.files.is_empty() {
+                a.button href=(frame.to(&format!("view/{}/download", record.id))) { "Download" }
+            } @else if let Some(address) = text::address(&record.url) {
                 a.button href=(address) rel="noopener noreferrer" { "Download from its source" }
             }
             @if artifact.has_history {
                 a href=(frame.to(&format!("view/{}/history", record.id))) { "History" }
             }
+        }
+        @if !artifact.files.files.is_empty() {
+            section aria-labelledby="files" { h2 #files { "Files" } (files(frame, &record.id, &artifact.files)) }
         }
         @if let Some(snapshot) = &artifact.rating {
             section aria-labelledby="rating" { h2 #rating { "Rating" } (rating::section(snapshot)) }
@@ -125,6 +134,33 @@ fn facts(record: &Record, evidence: &Evidence) -> Markup {
                 }
             }
         }
+    }
+}
+
+fn files(frame: &Frame, id: &Id, page: &Page) -> Markup {
+    let address = |path: &FilePath| {
+        let segments = path.as_str().split('/');
+        let segments: Vec<String> = segments
+            .map(|segment| utf8_percent_encode(segment, NON_ALPHANUMERIC).to_string())
+            .collect();
+        frame.to(&format!("view/{id}/files/{}", segments.join("/")))
+    };
+    html! {
+        table {
+            thead { tr { th scope="col" { "Path" } th.number scope="col" { "Size" } } }
+            tbody {
+                @for file in &page.files {
+                    tr {
+                        th scope="row" {
+                            a href=(address(&file.path)) { bdi { (file.path) } }
+                            @if let Some(digest) = &file.sha256 { span.digest { "SHA-256 " (digest) } }
+                        }
+                        td.number { (text::bytes(file.size)) }
+                    }
+                }
+            }
+        }
+        @if page.next.is_some() { p.quiet { "And more, which the API lists." } }
     }
 }
 

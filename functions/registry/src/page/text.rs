@@ -76,6 +76,22 @@ pub(crate) fn megabytes(cost: f64) -> String {
     }
 }
 
+/// A size, in units of 1024 and its powers.
+pub(crate) fn bytes(bytes: u64) -> String {
+    let units = ["KB", "MB", "GB", "TB"];
+    let (mut tenths, mut unit) = (bytes.saturating_mul(10), "bytes");
+    for next in units {
+        if tenths < 10_240 {
+            break;
+        }
+        (tenths, unit) = (tenths / 1024, next);
+    }
+    match (unit, tenths % 10) {
+        ("bytes", _) => format!("{} bytes", tenths / 10),
+        (unit, rest) => format!("{}.{rest} {unit}", grouped(&(tenths / 10).to_string())),
+    }
+}
+
 /// A count, with its thousands apart.
 pub(crate) fn count(count: u64) -> String {
     grouped(&count.to_string())
@@ -147,6 +163,15 @@ mod tests {
             assert_eq!(count(number), shown);
         }
         assert_eq!(megabytes(1234.56), "1\u{202f}234.6");
+        for (size, shown) in [
+            (0, "0 bytes"),
+            (1023, "1023 bytes"),
+            (1536, "1.5 KB"),
+            (440 << 20, "440.0 MB"),
+            (u64::MAX, "1\u{202f}677\u{202f}721.5 TB"),
+        ] {
+            assert_eq!(bytes(size), shown);
+        }
         assert_eq!(megabytes(0.0), "not known");
         assert_eq!(megabytes(0.01), "under 0.1");
     }

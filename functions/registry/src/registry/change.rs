@@ -83,21 +83,28 @@ impl Registry {
                 is_noted = true;
             }
             let (key, bytes) = (key::record(id), next.to_bytes());
+            let announced = self.announce(id).await?;
             let written = match self.objects.replace(&key, bytes.clone(), &etag).await {
                 Ok(etag) => Some(etag),
                 Err(StoreError::Changed) => self.is_ours(&key, &bytes).await?,
                 // Perhaps only the answer was lost.
-                Err(error) => match self.is_ours(&key, &bytes).await {
-                    Ok(Some(etag)) => Some(etag),
-                    _ => return Err(error.into()),
-                },
+                Err(error) => {
+                    if let Ok(Some(etag)) = self.is_ours(&key, &bytes).await {
+                        Some(etag)
+                    } else {
+                        announced.unknown().await;
+                        return Err(error.into());
+                    }
+                }
             };
             if let Some(etag) = written {
+                announced.written(&next, &etag).await;
                 if let Some(old) = old {
                     claim::release(&self.objects, old).await;
                 }
                 return Ok((next, etag));
             }
+            announced.nothing().await;
         }
         Err(Error::Busy)
     }

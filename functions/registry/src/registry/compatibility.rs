@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use serde::Serialize;
+use time::OffsetDateTime;
 
 use super::{Error, Registry};
 use crate::artifact::{Id, Kind};
@@ -37,10 +38,14 @@ impl Registry {
         let (model, _) = self.looked_up(Kind::Model, id).await?;
         let evidence = model.known();
         if evidence.is_silent() {
+            let failed = evidence.passing().next();
             return Err(Error::NoLicense {
                 of: "model",
-                reason: Outcome::Slow,
-                retry_after: Some(evidence.rest().whole_seconds().unsigned_abs()),
+                reason: failed.map(|request| request.outcome).unwrap_or_default(),
+                retry_after: evidence.asks_again_at().and_then(|then| {
+                    let seconds = (then - OffsetDateTime::now_utc()).whole_seconds();
+                    u64::try_from(seconds).ok()
+                }),
             });
         }
         let (terms, request) = self.ingest.license_of(owner, name).await;

@@ -70,17 +70,37 @@ impl Registry {
                 return Err(error);
             }
             let (key, bytes) = (key::record(&record.id), record.to_bytes());
+            let id = record.id.clone();
+            let announced = match self.announce(&id).await {
+                Ok(announced) => announced,
+                Err(error) => {
+                    claim::release(&self.objects, held).await;
+                    return Err(error);
+                }
+            };
             match self.objects.create(&key, bytes.clone()).await {
-                Ok(etag) => return Ok((record, etag)),
+                Ok(etag) => {
+                    announced.written(&record, &etag).await;
+                    return Ok((record, etag));
+                }
                 Err(StoreError::Exists) => {
                     if let Some(etag) = self.is_ours(&key, &bytes).await? {
+                        announced.written(&record, &etag).await;
                         return Ok((record, etag));
                     }
+                    announced.nothing().await;
                     // Another artifact has the id, or we were so slow that our claim was taken over.
                     claim::release(&self.objects, held).await;
                     record.id = Id::random().map_err(Error::Random)?;
                 }
-                Err(error) => return self.undo(record, &key, &bytes, held, error).await,
+                Err(error) => {
+                    let undone = self.undo(record, &key, &bytes, held, error).await;
+                    match &undone {
+                        Ok((record, etag)) => announced.written(record, etag).await,
+                        Err(_) => announced.unknown().await,
+                    }
+                    return undone;
+                }
             }
         }
         Err(Error::Busy)

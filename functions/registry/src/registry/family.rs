@@ -29,22 +29,11 @@ impl Registry {
     pub async fn lineage(&self, id: &Id, externals: Externals) -> Result<Graph, Error> {
         let moment = Instant::now();
         let (record, _) = self.looked_up(Kind::Model, id).await?;
-        // Who is looked at: the family, and whoever else the family might mean.
+        // The family, and whoever else the family might mean.
         let mut known = known([Arc::new(Member::of(&record))]);
-        let mut family = self.ancestors(id, &mut known, moment).await?;
-        family.append(&mut self.descendants(id, &mut known, moment).await?);
-        // Nobody has asked whom the others mean.
-        let others: Vec<Member> = known
-            .values()
-            .filter(|member| !family.contains(&member.id))
-            .map(|member| Member {
-                parents: Vec::new(),
-                ..Member::clone(member)
-            })
-            .collect();
-        let of_family = family.iter().filter_map(|id| known.get(id));
-        let members = Members::new(of_family.map(Arc::as_ref).chain(&others));
-        lineage::graph(id, &members, externals).ok_or(Error::NotFound)
+        self.learn_ancestors(id, &mut known, moment).await?;
+        self.learn_descendants(id, &mut known, moment).await?;
+        lineage::graph(id, &members(&known), externals).ok_or(Error::NotFound)
     }
 
     /// What it costs to download an artifact, alone or with what it depends on.
@@ -80,40 +69,39 @@ impl Registry {
         Err(Error::TooManyRelated)
     }
 
-    async fn ancestors(
+    async fn learn_ancestors(
         &self,
         id: &Id,
         known: &mut Known,
         moment: Instant,
-    ) -> Result<BTreeSet<Id>, Error> {
+    ) -> Result<(), Error> {
         let mut found = BTreeSet::from([id.clone()]);
         let mut open = vec![id.clone()];
         for _ in 0..MOST_LEVELS {
             if open.is_empty() {
-                return Ok(found);
+                return Ok(());
             }
             self.learn(known, &open, Member::meant_as_parents, moment)
                 .await?;
             let members = members(known);
             let children = open.iter().filter_map(|id| members.get(id));
             let parents = children.flat_map(|child| members.resolve_all(child, &child.parents));
-            let parents = parents.filter(|parent| parent.kind == Kind::Model);
             open = new(&mut found, parents.collect(), MOST_MODELS)?;
         }
         Err(Error::TooManyRelated)
     }
 
-    async fn descendants(
+    async fn learn_descendants(
         &self,
         id: &Id,
         known: &mut Known,
         moment: Instant,
-    ) -> Result<BTreeSet<Id>, Error> {
+    ) -> Result<(), Error> {
         let mut found = BTreeSet::from([id.clone()]);
         let mut open = vec![id.clone()];
         for _ in 0..MOST_LEVELS {
             if open.is_empty() {
-                return Ok(found);
+                return Ok(());
             }
             let parents = open.iter().filter_map(|id| known.get(id));
             let keys: Vec<String> = parents.flat_map(|parent| parent.keys.clone()).collect();
@@ -129,13 +117,14 @@ impl Registry {
             self.learn(known, &candidates, Member::meant_as_parents, moment)
                 .await?;
             let members = members(known);
-            let is_open = |parent: &Member| open.contains(&parent.id);
+            let is_found = |parent: &Member| found.contains(&parent.id);
             let children = candidates.iter().filter_map(|id| members.get(id));
             let children = children.filter(|child| {
                 let parents = members.resolve_all(child, &child.parents);
-                parents.into_iter().any(is_open)
+                parents.into_iter().any(is_found)
             });
-            open = new(&mut found, children.collect(), MOST_MODELS)?;
+            let children = children.collect();
+            open = new(&mut found, children, MOST_MODELS)?;
         }
         Err(Error::TooManyRelated)
     }

@@ -3,9 +3,8 @@ use time::OffsetDateTime;
 use super::{Error, Registry, TRIES};
 use crate::artifact::{Id, Kind};
 use crate::evidence::Evidence;
-use crate::key;
 use crate::record::Record;
-use crate::store::{Etag, StoreError};
+use crate::store::Etag;
 
 impl Registry {
     /// The artifact, after its source was asked if nobody has asked it yet, or if it did not answer then. What is found
@@ -19,9 +18,10 @@ impl Registry {
         for _ in 0..TRIES {
             let (record, etag) = self.read(kind, id).await?;
             let before = record.findings();
-            if before
-                .as_ref()
-                .is_some_and(|before| !is_worth_asking_again(before))
+            if let Some(before) = &before
+                && before
+                    .asks_again_at()
+                    .is_none_or(|then| then > OffsetDateTime::now_utc())
             {
                 return Ok((record, etag));
             }
@@ -38,13 +38,9 @@ impl Registry {
             let mut next = record;
             next.revision += 1;
             next.set_findings(evidence.clone().or(before));
-            match self
-                .objects
-                .replace(&key::record(id), next.to_bytes(), &etag)
-                .await
-            {
-                Ok(etag) => return Ok((next, etag)),
-                Err(StoreError::Changed) => {}
+            match self.rewrite(&next, &etag).await {
+                Ok(Some(etag)) => return Ok((next, etag)),
+                Ok(None) => {}
                 Err(error) => {
                     // It is asked again next time.
                     tracing::warn!(%id, error = %shared::telemetry::chain(&error), "what was found out is not kept");
@@ -54,12 +50,4 @@ impl Registry {
         }
         Err(Error::Busy)
     }
-}
-
-/// Whether a source did not answer, and has had its rest since.
-fn is_worth_asking_again(evidence: &Evidence) -> bool {
-    evidence.is_incomplete()
-        && evidence
-            .looked_at
-            .is_none_or(|then| OffsetDateTime::now_utc() - then >= evidence.rest())
 }

@@ -23,11 +23,15 @@ mod removal;
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use crate::artifact::{Id, Kind};
 use crate::audit::{AuditError, Trail};
 use crate::catalogue::Catalogue;
 use crate::claim::{self, ClaimError, Held};
 use crate::evidence::Outcome;
+use crate::index::rebuild::{Order, Rebuilt, Tended};
+use crate::index::{Announcement, Index, IndexError};
 use crate::ingest::Ingest;
 use crate::key;
 use crate::pattern::InvalidPattern;
@@ -51,6 +55,7 @@ pub struct Registry {
     catalogue: Catalogue,
     trail: Trail,
     ingest: Arc<Ingest>,
+    index: Option<Arc<Index>>,
 }
 
 /// Why the registry did not do what was asked: one variant per decision a caller can take.
@@ -112,6 +117,12 @@ pub enum Error {
     /// The store does not answer; whether a change was made is not known.
     #[error(transparent)]
     Store(StoreError),
+    /// The index does not do its part: nothing was changed, or nothing can be found.
+    #[error(transparent)]
+    Index(IndexError),
+    /// The registry finds artifacts without an index.
+    #[error("this registry has no index")]
+    NoIndex,
     /// The audit trail does not answer. What is not in it is not done.
     #[error(transparent)]
     Audit(#[from] AuditError),
@@ -129,6 +140,7 @@ impl Registry {
             catalogue: Catalogue::default(),
             trail,
             ingest: Arc::default(),
+            index: None,
         }
     }
 
@@ -136,6 +148,42 @@ impl Registry {
     #[must_use]
     pub fn asking(self, ingest: Arc<Ingest>) -> Self {
         Self { ingest, ..self }
+    }
+
+    /// The same, with an index of what is there: every change is told to it, and every query asks it.
+    #[must_use]
+    pub fn with_index(mut self, index: Option<Arc<Index>>) -> Self {
+        self.index = index;
+        self
+    }
+
+    /// Whether the index can be asked; `None` where there is none.
+    pub async fn check_index(&self) -> Option<Result<(), IndexError>> {
+        match &self.index {
+            Some(index) => Some(index.check().await),
+            None => None,
+        }
+    }
+
+    /// Compares the index with the store and writes what differs, until `deadline` at the latest.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoIndex`], [`Error::Index`], [`Error::Store`]: doing it again goes on from where it ended.
+    pub async fn rebuild_index(&self, order: &Order, deadline: Instant) -> Result<Rebuilt, Error> {
+        let index = self.index.as_ref().ok_or(Error::NoIndex)?;
+        Ok(index.rebuild(&self.objects, order, deadline).await?)
+    }
+
+    /// Looks after changes that were interrupted, and forgets what the index no longer needs, until `deadline` at the
+    /// latest.
+    ///
+    /// # Errors
+    ///
+    /// As [`rebuild_index`](Self::rebuild_index).
+    pub async fn tend_index(&self, deadline: Instant) -> Result<Tended, Error> {
+        let index = self.index.as_ref().ok_or(Error::NoIndex)?;
+        Ok(index.tend(&self.objects, deadline).await?)
     }
 
     /// Where it is kept.
@@ -171,6 +219,34 @@ impl Registry {
         }
     }
 
+    /// Tells the index, if there is one, that a record is about to be written or deleted. Without that it must not be.
+    async fn announce<'a>(&'a self, id: &'a Id) -> Result<Announcement<'a>, Error> {
+        match &self.index {
+            Some(index) => Ok(index.announce(&self.objects, id).await?),
+            None => Ok(Announcement::to_nobody()),
+        }
+    }
+
+    /// Writes what was found out about an artifact, in place of what was read of it; `None` if it was changed since.
+    async fn rewrite(&self, record: &Record, read: &Etag) -> Result<Option<Etag>, Error> {
+        let announced = self.announce(&record.id).await?;
+        let (key, bytes) = (key::record(&record.id), record.to_bytes());
+        match self.objects.replace(&key, bytes, read).await {
+            Ok(etag) => {
+                announced.written(record, &etag).await;
+                Ok(Some(etag))
+            }
+            Err(StoreError::Changed) => {
+                announced.nothing().await;
+                Ok(None)
+            }
+            Err(error) => {
+                announced.unknown().await;
+                Err(error.into())
+            }
+        }
+    }
+
     /// The tag of an object, if it is the one that we tried to write: the answer to an earlier try was lost.
     async fn is_ours(&self, key: &str, bytes: &[u8]) -> Result<Option<Etag>, Error> {
         let found = self.objects.get(key).await?;
@@ -189,6 +265,17 @@ impl Registry {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+impl From<IndexError> for Error {
+    fn from(error: IndexError) -> Self {
+        match error {
+            IndexError::Store(error) => Self::Store(error),
+            IndexError::Random(error) => Self::Random(error),
+            IndexError::TooMany => Self::TooMany,
+            error => Self::Index(error),
+        }
     }
 }
 

@@ -57,6 +57,9 @@ impl Registry {
     ///
     /// [`Error::TooMany`] when all were asked for.
     pub async fn query(&self, wanted: &Wanted, span: &Span) -> Result<Page, Error> {
+        if let Some(index) = &self.index {
+            return Ok(index.page(&self.objects, wanted, span).await?);
+        }
         let most = span.limit.unwrap_or(MOST_UNPAGED);
         let mut skip = span.after.as_ref().map_or(0, Cursor::skip);
         let mut after = span.after.as_ref().and_then(Cursor::key);
@@ -90,9 +93,13 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`] when there is none.
+    /// [`Error::NotFound`] when there is none, [`Error::TooMany`].
     pub async fn by_name(&self, name: &Name) -> Result<Vec<Arc<Entry>>, Error> {
         let wanted = Wanted::default().name(name.as_str(), &[]);
+        if let Some(index) = &self.index {
+            let all = index.page(&self.objects, &wanted, &Span::default()).await?;
+            return some(all.artifacts);
+        }
         let found = self.all(|entry| wanted.has(entry)).await?;
         some(found)
     }
@@ -104,6 +111,9 @@ impl Registry {
     /// [`Error::Pattern`], or [`Error::NotFound`] when there is none.
     pub async fn by_regex(&self, pattern: &str) -> Result<Vec<Arc<Entry>>, Error> {
         let pattern = &Pattern::new(pattern)?;
+        if let Some(index) = &self.index {
+            return some(index.search(&self.objects, pattern).await?);
+        }
         // What the catalogue cannot decide is decided below.
         let candidates = self
             .all(|entry| pattern.is_in(&entry.name) || entry.description.may_have(pattern))
@@ -153,16 +163,38 @@ impl Wanted {
         self
     }
 
+    /// Names with a kind, and kinds of which every name is wanted; together each artifact once.
+    pub(crate) fn pairs(&self) -> (Vec<(&str, Kind)>, Vec<Kind>) {
+        let of_all = |kind: &Kind| {
+            self.every_name
+                .as_ref()
+                .is_some_and(|kinds| kinds.has(*kind))
+        };
+        let every: Vec<Kind> = Kind::ALL.into_iter().filter(of_all).collect();
+        let pairs = self.names.iter().flat_map(|(name, kinds)| {
+            let wanted = Kind::ALL.into_iter().filter(|kind| kinds.has(*kind));
+            wanted.map(move |kind| (name.as_str(), kind))
+        });
+        let pairs = pairs.filter(|(_, kind)| !every.contains(kind)).collect();
+        (pairs, every)
+    }
+
     fn has(&self, entry: &Entry) -> bool {
         let named = self.names.get(&entry.name);
         named
             .into_iter()
             .chain(&self.every_name)
-            .any(|kinds| match kinds {
-                Kinds::None => false,
-                Kinds::These(these) => these.contains(&entry.kind),
-                Kinds::All => true,
-            })
+            .any(|kinds| kinds.has(entry.kind))
+    }
+}
+
+impl Kinds {
+    fn has(&self, kind: Kind) -> bool {
+        match self {
+            Self::None => false,
+            Self::These(these) => these.contains(&kind),
+            Self::All => true,
+        }
     }
 }
 
@@ -181,7 +213,7 @@ async fn describes(objects: &Objects, id: &Id, pattern: &Pattern) -> Result<bool
         return Ok(false);
     };
     Ok(match Stored::parse(id, &bytes) {
-        Ok(Stored::Artifact(record)) => record.readmes().any(|readme| pattern.is_in(readme)),
+        Ok(Stored::Artifact(record)) => pattern.is_in(&record.description()),
         _ => false,
     })
 }

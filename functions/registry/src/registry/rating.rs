@@ -1,14 +1,18 @@
+use std::time::Duration;
+
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use tokio::time::timeout;
 
 use super::{Error, Registry, TRIES};
 use crate::artifact::{Id, Kind};
 use crate::catalogue::PARALLEL;
 use crate::ingest::Threshold;
-use crate::key;
 use crate::rating::{Related, Relations, Snapshot, Ties, rate};
 use crate::record::Record;
 use crate::relation::Member;
-use crate::store::StoreError;
+
+/// How long the registry itself is searched for what a rating needs.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Registry {
     /// How good a model is, as it was rated; rated anew if something changed since, about it or around it.
@@ -20,7 +24,12 @@ impl Registry {
         for _ in 0..TRIES {
             let (mut record, etag) = self.looked_up(Kind::Model, id).await?;
             let member = Member::of(&record);
-            let ties = self.ties(&member).await?;
+            let Some(ties) = self.ties_in_time(&member).await? else {
+                let snapshot = record.snapshot();
+                let unrelated = || rate(&record.name, &record.known(), &Relations::default());
+                let snapshot = snapshot.unwrap_or_else(unrelated);
+                return Ok((record, snapshot));
+            };
             if let Some(snapshot) = record.snapshot()
                 && snapshot.inputs == ties.inputs(&member.facts)
             {
@@ -30,13 +39,9 @@ impl Registry {
             let snapshot = rate(&record.name, &record.known(), &relations);
             record.revision += 1;
             record.set_snapshot(&snapshot);
-            match self
-                .objects
-                .replace(&key::record(id), record.to_bytes(), &etag)
-                .await
-            {
-                Ok(_) => return Ok((record, snapshot)),
-                Err(StoreError::Changed) => {}
+            match self.rewrite(&record, &etag).await {
+                Ok(Some(_)) => return Ok((record, snapshot)),
+                Ok(None) => {}
                 Err(error) => {
                     // It is rated again next time.
                     tracing::warn!(%id, error = %shared::telemetry::chain(&error), "a rating is not kept");
@@ -51,7 +56,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`Error::Disqualified`] if it does not reach the threshold.
+    /// [`Error::Disqualified`] if it does not reach the threshold; [`Error::Busy`] if that cannot be told in time.
     pub(super) async fn admit(
         &self,
         record: &mut Record,
@@ -60,7 +65,11 @@ impl Registry {
         if record.kind != Kind::Model {
             return Ok(());
         }
-        let ties = self.ties(&Member::of(record)).await?;
+        let ties = match self.ties_in_time(&Member::of(record)).await? {
+            None if threshold.is_some() => return Err(Error::Busy),
+            // When somebody asks for the rating, there is more time.
+            ties => ties.unwrap_or_default(),
+        };
         let relations = self.relations(&ties).await?;
         let snapshot = rate(&record.name, &record.known(), &relations);
         record.set_snapshot(&snapshot);
@@ -76,6 +85,18 @@ impl Registry {
             metrics,
             rating: Box::new(snapshot.rating),
         })
+    }
+
+    /// What is registered of what a model refers to; `None` if the catalogue of a large registry, without an index, is
+    /// not read in time.
+    async fn ties_in_time(&self, member: &Member) -> Result<Option<Ties>, Error> {
+        match timeout(PATIENCE, self.ties(member)).await {
+            Ok(ties) => ties.map(Some),
+            Err(_elapsed) => {
+                tracing::warn!(id = %member.id, "rated without what is registered around it");
+                Ok(None)
+            }
+        }
     }
 
     /// What a rating needs of the artifacts around a model: those that are still there.

@@ -25,16 +25,22 @@ impl Registry {
                 is_noted = true;
             }
             let held = self.claim_of(&record).await?;
+            let announced = self.announce(id).await?;
             match self.objects.delete_if(&key::record(id), &etag).await {
                 Ok(()) => {
+                    announced.gone().await;
                     if let Some(held) = held {
                         claim::release(&self.objects, held).await;
                     }
                     self.delete_all(&key::folder(id)).await?;
+                    self.delete_all(&key::archives(id)).await?;
                     return Ok(record);
                 }
-                Err(StoreError::Changed) => {}
-                Err(error) => return Err(error.into()),
+                Err(StoreError::Changed) => announced.nothing().await,
+                Err(error) => {
+                    announced.unknown().await;
+                    return Err(error.into());
+                }
             }
         }
         Err(Error::Busy)
@@ -65,7 +71,11 @@ impl Registry {
                 break;
             }
         }
-        self.delete_all(key::ARTIFACTS).await?;
+        match &self.index {
+            Some(index) => index.remove_all(&self.objects).await?,
+            None => self.delete_all(key::ARTIFACTS).await?,
+        }
+        self.delete_all(key::ARCHIVES).await?;
         self.delete_all(key::CLAIMS).await
     }
 

@@ -8,16 +8,16 @@ use axum::http::request::Builder;
 use axum::http::{HeaderMap, Request};
 use lambda_http::tower::ServiceExt as _;
 use registry::access::password::Password;
-use registry::access::settings::Settings as AccessSettings;
-pub use registry::access::settings::{ADMIN_NAME, ADMIN_PASSWORDS};
+pub use registry::access::settings::{PUBLIC_NAME, PUBLIC_PASSWORDS};
 use registry::access::user::Permission;
 use registry::access::{Caller, NewUser};
 use registry::backend::Backend;
 use registry::http::router;
 use registry::storage::{Chain, Storage};
 use serde_json::{Value, json};
-use shared::config::Env;
 use url::form_urlencoded::Serializer;
+
+pub use super::client::access;
 
 /// The password of whoever is registered.
 pub const PASSWORD: &str = "a password of a test";
@@ -39,7 +39,11 @@ pub struct Answer {
 }
 
 pub async fn start() -> Browser {
-    let storage = Storage::new(Chain::default(), access());
+    on(Storage::new(Chain::default(), access())).await
+}
+
+/// A browser at a registry on this storage.
+pub async fn on(storage: Storage) -> Browser {
     let backend = storage.backend().await.unwrap();
     Browser {
         router: router(storage),
@@ -49,19 +53,10 @@ pub async fn start() -> Browser {
     }
 }
 
-/// The admin of the contract, and a key that all instances of a test share.
-pub fn access() -> AccessSettings {
-    let key = (
-        "JWT_SECRET_KEY",
-        "a key of a test, of many more than 32 bytes",
-    );
-    AccessSettings::from_env(&mut Env::new([key]), false).unwrap()
-}
-
 pub async fn admin(backend: &Backend) -> Caller {
     let token = backend
         .access
-        .authenticate(ADMIN_NAME, ADMIN_PASSWORDS[0])
+        .authenticate(PUBLIC_NAME, PUBLIC_PASSWORDS[0])
         .await
         .unwrap();
     backend.access.check(Some(token.as_str())).await.unwrap()
@@ -97,7 +92,7 @@ impl Browser {
     }
 
     pub async fn log_in(&mut self) {
-        let answer = self.log_in_to("", ADMIN_NAME, ADMIN_PASSWORDS[0]).await;
+        let answer = self.log_in_to("", PUBLIC_NAME, PUBLIC_PASSWORDS[0]).await;
         self.keep(&answer);
     }
 

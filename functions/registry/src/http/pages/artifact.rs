@@ -1,8 +1,9 @@
 //! The page of an artifact, and that of its history.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use axum::extract::{Path, Query};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use futures_util::future::join_all;
@@ -10,12 +11,14 @@ use serde::Deserialize;
 use shared::problem::Problem;
 
 use super::super::answer::Writing;
+use super::super::{App, files};
 use super::visit::Visitor;
 use super::{Refusal, html};
 use crate::access::Caller;
 use crate::access::user::Permission;
 use crate::artifact::{Id, Kind};
 use crate::audit::Action;
+use crate::content::Page;
 use crate::cost::Dependencies;
 use crate::lineage::Externals;
 use crate::page::artifact::{self, Artifact};
@@ -24,6 +27,8 @@ use crate::page::history::{self, History};
 use crate::record::Record;
 use crate::registry::{Error, Registry};
 
+/// Files on the page.
+const FILES: u16 = 100;
 /// How many entries make a page; the block that they end in may have some more.
 const ENTRIES: usize = 100;
 
@@ -38,13 +43,14 @@ pub(super) struct Span {
 pub(super) async fn view(
     visitor: Visitor,
     Path(id): Path<String>,
+    State(app): State<Arc<App>>,
     registry: Result<Writing, Problem>,
 ) -> Result<Response, Refusal> {
     let caller = visitor.caller()?;
     caller.must(Permission::Download)?;
     let Writing(registry) = registry?;
     let (record, _) = registry.find(&id.parse()?).await?;
-    let artifact = Box::pin(look(&registry, record, caller)).await?;
+    let artifact = Box::pin(look(&app, &registry, record, caller)).await?;
     Ok(html(
         StatusCode::OK,
         artifact::page(visitor.frame(), &artifact),
@@ -78,7 +84,12 @@ pub(super) async fn history(
 }
 
 /// All that is known of an artifact and around it.
-async fn look(registry: &Registry, record: Record, caller: &Caller) -> Result<Artifact, Problem> {
+async fn look(
+    app: &App,
+    registry: &Registry,
+    record: Record,
+    caller: &Caller,
+) -> Result<Artifact, Problem> {
     let is_model = record.kind == Kind::Model;
     let (record, rating) = if is_model {
         // It looks the model up if nobody has, so it comes first.
@@ -111,6 +122,11 @@ async fn look(registry: &Registry, record: Record, caller: &Caller) -> Result<Ar
         }
         Err(why) => Err(why),
     };
+    let files = match files::content(app, registry, id) {
+        Ok(content) => content.page(None, FILES).await?,
+        // Where files cannot be, there are none.
+        Err(_problem) => Page::default(),
+    };
     let lineage = lineage.map(within_bounds).transpose()?;
     // What nobody had looked up, its cost has.
     let record = if record.findings().is_none() {
@@ -120,6 +136,7 @@ async fn look(registry: &Registry, record: Record, caller: &Caller) -> Result<Ar
     };
     Ok(Artifact {
         rating,
+        files,
         lineage,
         costs,
         has_history: caller.must(Permission::Search).is_ok(),

@@ -1,13 +1,14 @@
 //! The registry for people with a browser.
 //!
 //! In reading order: the routes are here; `place` says where a page is, `session` who looks at it, `visit` puts both into
-//! a request and draws what went wrong; `search`, `artifact` and `login` do what is asked. What pages look like is in
+//! a request and draws what went wrong; `search`, `artifact`, `download` and `login` do what is asked. What pages look like is in
 //! [`page`](crate::page).
 //!
 //! A browser shows its token in a cookie, which only these routes take: the API judges by headers alone, so no page
 //! of another origin can make a browser use it. What changes something here is taken from our own pages only.
 
 mod artifact;
+mod download;
 mod login;
 mod place;
 mod search;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, State};
+use axum::handler::Handler as _;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{Html, IntoResponse, Response};
@@ -29,9 +31,8 @@ use super::App;
 use super::answer::Reading;
 use super::health::{self, Window};
 use crate::page::{assets, status};
-pub(super) use place::wants_page;
-pub(super) use visit::visit_if_wanted;
-use visit::{Visitor, visit};
+use place::wants_page;
+use visit::{Visitor, visit, visit_if_wanted};
 
 /// What only our own page can load and send; no script, from nowhere.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -48,17 +49,32 @@ pub(super) enum Refusal {
     Problem(Problem),
 }
 
-/// The routes of all pages.
+/// The routes of all pages, and what is answered where there is nothing, to programs too.
 pub(super) fn routes(app: &Arc<App>) -> Router<Arc<App>> {
     let pages = Router::new()
         .route("/", get(search::first))
         .route("/view/{id}", get(artifact::view))
         .route("/view/{id}/history", get(artifact::history))
+        .route("/view/{id}/download", get(download::whole))
+        .route("/view/{id}/files/{*path}", get(download::file))
         .route("/status", get(status_page))
         .route("/login", get(login::form).post(login::enter))
         .route("/logout", post(login::leave))
         .layer(from_fn_with_state(Arc::clone(app), visit));
-    Router::new().route("/page/{file}", get(asset)).merge(pages)
+    let nothing = nothing.layer(from_fn_with_state(Arc::clone(app), visit_if_wanted));
+    Router::new()
+        .route("/page/{file}", get(asset))
+        .merge(pages)
+        .fallback(nothing)
+}
+
+async fn nothing(headers: HeaderMap) -> Problem {
+    let detail = if wants_page(&headers) {
+        "there is no page at this address"
+    } else {
+        "there is no such operation"
+    };
+    Problem::new(StatusCode::NOT_FOUND, detail)
 }
 
 /// `GET /status`: for everybody, as `GET /health/components` is.

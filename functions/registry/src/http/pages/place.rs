@@ -10,8 +10,6 @@ use url::Url;
 pub(super) struct Place {
     /// What leads to the first page: `./`, `../../`.
     pub(super) root: String,
-    /// The path that the registry is below, without a slash at its end; mostly none.
-    pub(super) base: String,
     /// The page, seen from the first one.
     pub(super) here: String,
     /// Whether it is this machine without TLS. Everywhere else there is TLS.
@@ -21,23 +19,16 @@ pub(super) struct Place {
 impl Place {
     pub(super) fn of(request: &Request) -> Self {
         let path = request.uri().path();
-        let public = public_path(request).unwrap_or(path);
         // A stage may be asked for without a slash behind it.
-        let base = public
-            .strip_suffix(path)
-            .or_else(|| public.strip_suffix(path.trim_end_matches('/')));
-        let base = base.unwrap_or_default();
-        let root = match path.matches('/').count() {
-            0 | 1 if path == "/" && !base.is_empty() && public == base => {
-                format!("{}/", base.rsplit('/').next().unwrap_or_default())
-            }
-            0 | 1 => "./".to_owned(),
-            depth => "../".repeat(depth - 1),
+        let stage = public_path(request).and_then(|public| public.rsplit('/').next());
+        let root = match (path.matches('/').count(), stage) {
+            (0 | 1, Some(stage)) if path == "/" && !stage.is_empty() => format!("{stage}/"),
+            (0 | 1, _) => "./".to_owned(),
+            (depth, _) => "../".repeat(depth - 1),
         };
         let query = request.uri().query().map(|query| format!("?{query}"));
         Self {
             root,
-            base: base.to_owned(),
             here: format!(
                 "{}{}",
                 path.trim_start_matches('/'),
@@ -91,7 +82,7 @@ pub(super) fn is_from_elsewhere(headers: &HeaderMap) -> bool {
 }
 
 /// Whether a page is wanted and not a document for programs.
-pub(in crate::http) fn wants_page(headers: &HeaderMap) -> bool {
+pub(super) fn wants_page(headers: &HeaderMap) -> bool {
     text(headers, header::ACCEPT.as_str()).is_some_and(|accept| accept.contains("text/html"))
 }
 
@@ -151,31 +142,22 @@ mod tests {
                 .body(Body::empty())
                 .unwrap();
             let place = Place::of(&request);
-            assert_eq!(
-                (place.root.as_str(), place.base.as_str()),
-                (root, ""),
-                "{path}"
-            );
+            assert_eq!(place.root, root, "{path}");
             assert_eq!(format!("/{}", place.here), format!("{path}?a=b"));
         }
     }
 
     #[test]
     fn a_stage_is_kept_even_where_its_slash_is_missing() {
-        for (path, public, root, base) in [
-            ("/", "/prod/", "./", "/prod"),
-            ("/", "/prod", "prod/", "/prod"),
-            ("/view/1", "/prod/view/1", "../", "/prod"),
-            ("/view/1", "/view/1", "../", ""),
-            // A gateway that tells something else is not believed.
-            ("/view/1", "/elsewhere", "../", ""),
+        for (path, public, root) in [
+            ("/", "/", "./"),
+            ("/", "/prod/", "./"),
+            ("/", "/prod", "prod/"),
+            ("/", "/a/prod", "prod/"),
+            ("/view/1", "/prod/view/1", "../"),
         ] {
             let place = behind_a_stage(path, public);
-            assert_eq!(
-                (place.root.as_str(), place.base.as_str()),
-                (root, base),
-                "{path} {public}"
-            );
+            assert_eq!(place.root, root, "{path} {public}");
         }
     }
 

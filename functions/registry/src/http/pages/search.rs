@@ -12,7 +12,8 @@ use serde_json::json;
 use shared::problem::Problem;
 
 use super::super::answer::Reading;
-use super::place::{Place, wants_page};
+use super::super::origin::Origin;
+use super::place::wants_page;
 use super::visit::Visitor;
 use super::{Refusal, html};
 use crate::access::user::Permission;
@@ -40,12 +41,13 @@ pub(super) struct Sent {
 /// `GET /`: for people the artifacts, for programs what there is.
 pub(super) async fn first(
     visitor: Visitor,
+    origin: Origin,
     headers: HeaderMap,
     sent: Result<Query<Sent>, QueryRejection>,
     registry: Result<Reading, Problem>,
 ) -> Result<Response, Refusal> {
     if !wants_page(&headers) {
-        return Ok(contents(&visitor.place));
+        return Ok(contents(&origin));
     }
     visitor.caller()?.must(Permission::Search)?;
     let Query(sent) = sent.map_err(|error| Problem::new(error.status(), error.body_text()))?;
@@ -61,15 +63,14 @@ pub(super) async fn first(
     Ok(html(status, page(visitor.frame(), &sought, &found)))
 }
 
-fn contents(place: &Place) -> Response {
-    let at = |path: &str| format!("{}/{path}", place.base);
+fn contents(origin: &Origin) -> Response {
     Json(json!({
         "name": "Holdfast registry",
         "version": env!("CARGO_PKG_VERSION"),
         "links": {
-            "health": at("health"),
-            "tracks": at("tracks"),
-            "openapi": at("openapi.json"),
+            "health": format!("{origin}/health"),
+            "tracks": format!("{origin}/tracks"),
+            "openapi": format!("{origin}/openapi.json"),
         },
     }))
     .into_response()

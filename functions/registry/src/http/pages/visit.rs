@@ -64,7 +64,7 @@ pub(super) async fn visit(
 }
 
 /// The same for who wants a page, where programs are answered as well.
-pub(in crate::http) async fn visit_if_wanted(
+pub(super) async fn visit_if_wanted(
     app: State<Arc<App>>,
     request: Request,
     next: Next,
