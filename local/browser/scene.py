@@ -14,6 +14,8 @@ PASSWORD = "correcthorsebatterystaple123(!__+@**(A'\"`;DROP TABLE artifacts;"
 # Names are what anybody registers, up to 1024 bytes.
 HOSTILE = '"><img src=x onerror=alert(1)><script>alert("name")</script>\u202egnp.exe'
 LONG = "a-model-whose-name-somebody-made-of-everything-that-came-to-mind-" * 4
+# What is in every file of the dataset.
+FILE = b"a file of a dataset"
 # Enough for a second page.
 MORE = 60
 
@@ -23,6 +25,7 @@ class Scene:
     """A running registry, and the ids of what is in it by its name."""
 
     url: str
+    s3: str
     ids: dict[str, str]
 
     def view(self, name: str) -> str:
@@ -43,7 +46,7 @@ def scene() -> Iterator[Scene]:
     with hub.hub(*told) as sources:
         settings = {"HF_ENDPOINT": sources, "GITHUB_API_URL": sources, "GITHUB_RAW_URL": sources}
         with processes.stack(settings) as endpoints:
-            yield Scene(endpoints["REGISTRY"], register(endpoints["REGISTRY"]))
+            yield Scene(endpoints["REGISTRY"], endpoints["S3"], register(endpoints["REGISTRY"]))
 
 
 def register(url: str) -> dict[str, str]:
@@ -67,6 +70,10 @@ def register(url: str) -> dict[str, str]:
     for kind, name, source in wanted:
         created = call("POST", f"{url}/artifact/{kind}", {"url": source, "name": name}, token)
         ids[name] = created["metadata"]["id"]
+    for path in ("notes.txt", "parts/a%20%3Cb%3E.txt"):
+        way = call("POST", f"{url}/artifacts/dataset/{ids['corpus']}/files/{path}", {}, token)
+        sent = urllib.request.Request(way["url"], FILE, headers=way["headers"], method=way["method"])
+        urllib.request.urlopen(sent, timeout=30).close()
     return ids
 
 

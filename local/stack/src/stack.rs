@@ -1,6 +1,5 @@
 use std::sync::Arc;
 
-use ::registry::access::settings::{PUBLIC_NAME, PUBLIC_PASSWORDS};
 use embedded_s3::Credentials;
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -154,12 +153,10 @@ fn welcome(
         Some(psql) if !is_on_path("psql") => psql.display().to_string(),
         _ => "psql".to_owned(),
     };
-    let [password, ..] = PUBLIC_PASSWORDS;
     Ok(Welcome {
         endpoint: &endpoint,
         lambda_endpoint: &lambda_endpoint,
         registry: &registry,
-        admin: (PUBLIC_NAME, password),
         credentials,
         database_url: &database.text,
         folder: folder.path(),

@@ -17,8 +17,6 @@ pub(crate) struct Welcome<'a> {
     pub(crate) lambda_endpoint: &'a str,
     /// Where the registry's API is.
     pub(crate) registry: &'a str,
-    /// Who may do everything there, and the password.
-    pub(crate) admin: (&'a str, &'a str),
     pub(crate) credentials: &'a Credentials,
     pub(crate) database_url: &'a str,
     pub(crate) folder: &'a Path,
@@ -57,14 +55,13 @@ impl Display for Welcome<'_> {
             self.lambda_endpoint,
             Function::NAME
         )?;
-        let (admin, password) = self.admin;
         writeln!(
             formatter,
             "  registry           {}/  (its API, and in a browser its pages)",
             self.registry
         )?;
-        writeln!(formatter, "  its admin          {admin}")?;
-        writeln!(formatter, "  with the password  {password}")?;
+        writeln!(formatter, "  its admin          {PUBLIC_NAME}")?;
+        writeln!(formatter, "  with the password  {}", PUBLIC_PASSWORDS[0])?;
         writeln!(formatter, "  access key id      {access_key_id}")?;
         writeln!(formatter, "  secret access key  {secret_access_key}")?;
         writeln!(formatter, "  region             {REGION}")?;
@@ -216,8 +213,8 @@ mod tests {
           S3 and STS         http://127.0.0.1:9001  (buckets documents, documents-versioned)
           Lambda             http://127.0.0.1:9002  (function document-sync)
           registry           http://127.0.0.1:9010/  (its API, and in a browser its pages)
-          its admin          admin
-          with the password  a "password"
+          its admin          ece30861defaultadminuser
+          with the password  correcthorsebatterystaple123(!__+@**(A'"`;DROP TABLE artifacts;
           access key id      HOLDFASTKEY
           secret access key  secret/key
           region             us-east-1
@@ -251,8 +248,8 @@ mod tests {
           S3 and STS         http://127.0.0.1:9001  (buckets documents, documents-versioned)
           Lambda             http://127.0.0.1:9002  (function document-sync)
           registry           http://127.0.0.1:9010/  (its API, and in a browser its pages)
-          its admin          admin
-          with the password  a "password"
+          its admin          ece30861defaultadminuser
+          with the password  correcthorsebatterystaple123(!__+@**(A'"`;DROP TABLE artifacts;
           access key id      HOLDFASTKEY
           secret access key  secret/key
           region             us-east-1
@@ -288,7 +285,6 @@ mod tests {
             endpoint: "http://127.0.0.1:9001",
             lambda_endpoint: "http://127.0.0.1:9002",
             registry: "http://127.0.0.1:9010",
-            admin: ("admin", "a \"password\""),
             credentials: &credentials,
             database_url: "postgresql://holdfast:password@127.0.0.1:9005/holdfast",
             folder: Path::new("/home/me/.holdfast"),

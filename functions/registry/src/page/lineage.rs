@@ -165,11 +165,13 @@ impl<'a> Part<'a> {
                 }
             }
         }
-        let nodes: Vec<&Node> = graph
+        let mut nodes: Vec<&Node> = graph
             .nodes
             .iter()
             .filter(|node| near.contains(node.artifact_id.as_str()))
             .collect();
+        // Ids are random, and say nothing to people.
+        nodes.sort_by_key(|node| (&node.name, &node.artifact_id));
         let places: BTreeMap<&str, usize> = nodes
             .iter()
             .enumerate()
@@ -179,10 +181,9 @@ impl<'a> Part<'a> {
             let parent = places.get(edge.from_node_artifact_id.as_str())?;
             Some((*parent, *places.get(edge.to_node_artifact_id.as_str())?))
         });
-        Self {
-            edges: edges.collect(),
-            nodes,
-        }
+        let mut edges: Vec<(usize, usize)> = edges.collect();
+        edges.sort_unstable();
+        Self { nodes, edges }
     }
 
     /// Parents before their children, as far as there are no circles.
