@@ -18,12 +18,13 @@
 //! - [`access`]: who may do what, and [`audit`]: what was done
 //! - [`backend`]: all that on one store, and [`storage`]: which store it is, and what is done when it is gone
 //! - [`schedule`]: what keeps the index in step, as a function of its own
-//! - [`http`]: all that for clients of HTTP
+//! - [`http`]: all that for clients of HTTP, and `page`: for people
 //! - [`config`]: what the function is told by its environment
 
 mod claim;
 mod foreign;
 mod key;
+mod page;
 
 pub mod access;
 pub mod artifact;

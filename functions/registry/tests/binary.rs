@@ -29,15 +29,21 @@ async fn every_sample_event_is_answered() {
     .await;
     function.ready().await.unwrap();
     let mut dialogue = String::new();
+    let mut pages = String::new();
     for file in files() {
         let event: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
         let answer = function.invoke(&event).await.unwrap();
         let case = file.file_stem().unwrap().to_string_lossy().into_owned();
-        assert_eq!(
-            header(&answer, "access-control-allow-origin"),
-            "*",
-            "{case}"
-        );
+        if header(&answer, "content-type").starts_with("text/html") || is_redirect(&answer) {
+            let (location, cookies) = (header(&answer, "location"), cookies(&answer));
+            writeln!(pages, "{case}: {location} {cookies}").unwrap();
+        } else {
+            assert_eq!(
+                header(&answer, "access-control-allow-origin"),
+                "*",
+                "{case}"
+            );
+        }
         let (status, store) = (&answer["statusCode"], header(&answer, "x-holdfast-store"));
         writeln!(dialogue, "{case}: {status} {store}").unwrap();
     }
@@ -50,12 +56,19 @@ async fn every_sample_event_is_answered() {
     registry.http-api-components: 200 s3
     registry.http-api-create: 403 
     registry.http-api-health: 200 
+    registry.http-api-login: 303 s3
     registry.http-api-odd-name: 403 
     registry.http-api-query: 403 
     registry.rest-api-authenticate: 200 s3
     registry.rest-api-create: 403 
     registry.rest-api-health: 200 
-    registry.rest-api-odd-name: 403
+    registry.rest-api-odd-name: 403 
+    registry.rest-api-page: 303 s3
+    ");
+    // Behind a stage whose slash is missing, a link must bring it.
+    insta::assert_snapshot!(pages, @r"
+    registry.http-api-login: ./status __Host-holdfast; Max-Age=36000; Path=/; HttpOnly; SameSite=Strict; Secure
+    registry.rest-api-page: prod/login
     ");
 }
 
@@ -191,6 +204,21 @@ fn header<'a>(answer: &'a Value, name: &str) -> &'a str {
         single
     };
     value.as_str().unwrap_or_default()
+}
+
+fn is_redirect(answer: &Value) -> bool {
+    answer["statusCode"] == 303
+}
+
+/// The cookies of an answer without their values.
+fn cookies(answer: &Value) -> String {
+    let cookies = answer["cookies"].as_array().into_iter().flatten();
+    let shown = cookies.filter_map(|cookie| {
+        let (name, rest) = cookie.as_str()?.split_once('=')?;
+        let (_value, rest) = rest.split_once(';')?;
+        Some(format!("{name};{rest}"))
+    });
+    shown.collect::<Vec<_>>().join(", ")
 }
 
 fn files() -> Vec<std::path::PathBuf> {

@@ -55,7 +55,13 @@ impl Display for Welcome<'_> {
             self.lambda_endpoint,
             Function::NAME
         )?;
-        writeln!(formatter, "  registry           {}", self.registry)?;
+        writeln!(
+            formatter,
+            "  registry           {}/  (its API, and in a browser its pages)",
+            self.registry
+        )?;
+        writeln!(formatter, "  its admin          {PUBLIC_NAME}")?;
+        writeln!(formatter, "  with the password  {}", PUBLIC_PASSWORDS[0])?;
         writeln!(formatter, "  access key id      {access_key_id}")?;
         writeln!(formatter, "  secret access key  {secret_access_key}")?;
         writeln!(formatter, "  region             {REGION}")?;
@@ -206,7 +212,9 @@ mod tests {
 
           S3 and STS         http://127.0.0.1:9001  (buckets documents, documents-versioned)
           Lambda             http://127.0.0.1:9002  (function document-sync)
-          registry           http://127.0.0.1:9010
+          registry           http://127.0.0.1:9010/  (its API, and in a browser its pages)
+          its admin          ece30861defaultadminuser
+          with the password  correcthorsebatterystaple123(!__+@**(A'"`;DROP TABLE artifacts;
           access key id      HOLDFASTKEY
           secret access key  secret/key
           region             us-east-1
@@ -239,7 +247,9 @@ mod tests {
 
           S3 and STS         http://127.0.0.1:9001  (buckets documents, documents-versioned)
           Lambda             http://127.0.0.1:9002  (function document-sync)
-          registry           http://127.0.0.1:9010
+          registry           http://127.0.0.1:9010/  (its API, and in a browser its pages)
+          its admin          ece30861defaultadminuser
+          with the password  correcthorsebatterystaple123(!__+@**(A'"`;DROP TABLE artifacts;
           access key id      HOLDFASTKEY
           secret access key  secret/key
           region             us-east-1

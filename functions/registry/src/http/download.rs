@@ -87,10 +87,32 @@ async fn answer(
     let (kind, id): (Kind, Id) = (kind.parse()?, id.parse()?);
     let aspect: Aspect = wanted.aspect.parse()?;
     let (record, _) = registry.read(kind, &id).await?;
-    let shown = show(app, &registry, &record, aspect, method, wanted.redirect).await?;
+    give(
+        app,
+        &registry,
+        &record,
+        caller,
+        aspect,
+        method,
+        wanted.redirect,
+    )
+    .await
+}
+
+/// Shows somebody who may have it the way to an artifact, and writes that down.
+pub(super) async fn give(
+    app: &App,
+    registry: &Registry,
+    record: &Record,
+    caller: &Caller,
+    aspect: Aspect,
+    method: &Method,
+    redirects: Option<bool>,
+) -> Result<Response, Problem> {
+    let shown = show(app, registry, record, aspect, method, redirects).await?;
     // Whoever is told to ask again has got nothing yet.
     registry
-        .audit(&caller.actor(), &record, Action::Download)
+        .audit(&caller.actor(), record, Action::Download)
         .await?;
     Ok(shown)
 }

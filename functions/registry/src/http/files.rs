@@ -20,6 +20,7 @@ use crate::artifact::{Id, Kind};
 use crate::audit::Action;
 use crate::content::{self, Content, FilePath, Page, Sha256};
 use crate::key;
+use crate::record::Record;
 use crate::registry::Registry;
 use crate::store::StoreKind;
 
@@ -158,13 +159,35 @@ pub(super) async fn get(
     caller.must(Permission::Download)?;
     let (kind, id, path): (Kind, Id, FilePath) = (kind.parse()?, id.parse()?, path.parse()?);
     let (record, _) = registry.read(kind, &id).await?;
-    let signed = content(&app, &registry, &id)?
-        .get(&path, purpose(&method))
+    give(
+        &app,
+        &registry,
+        &record,
+        &caller,
+        &path,
+        &method,
+        getting.redirect,
+    )
+    .await
+}
+
+/// Shows somebody who may have it the way to a file, and writes that down.
+pub(super) async fn give(
+    app: &App,
+    registry: &Registry,
+    record: &Record,
+    caller: &Caller,
+    path: &FilePath,
+    method: &Method,
+    redirects: Option<bool>,
+) -> Result<Response, Problem> {
+    let signed = content(app, registry, &record.id)?
+        .get(path, purpose(method))
         .await?;
     registry
-        .audit(&caller.actor(), &record, Action::Download)
+        .audit(&caller.actor(), record, Action::Download)
         .await?;
-    Ok(hand_out(&signed, getting.redirect))
+    Ok(hand_out(&signed, redirects))
 }
 
 /// Asks where to send a file, for clients that do not follow redirects.

@@ -20,7 +20,7 @@ const MIN_MINUTES: i64 = 5;
 const MINUTES: i64 = 60;
 
 /// What is asked of the components.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(super) struct Window {

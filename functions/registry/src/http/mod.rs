@@ -4,7 +4,7 @@
 //! `users` and `audit` do what is asked, `files`, `uploads` and `download` show the way to what artifacts hold, `origin`
 //! says where we are, `body` reads what comes, `health` tells how it goes, `index` puts the index in order; `error` is
 //! the table of statuses; `document` tells programs what the operations are, and `manual` people, with the
-//! pieces of a page in `html`.
+//! pieces of a page in `html`; `pages` is all of it for people.
 
 #![expect(
     unused_qualifications,
@@ -28,6 +28,7 @@ mod index;
 mod manual;
 mod models;
 mod origin;
+mod pages;
 mod search;
 mod uploads;
 mod users;
@@ -37,9 +38,8 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
-use shared::problem::{self, Problem};
+use shared::problem;
 use utoipa::openapi::HttpMethod::{Delete, Get, Post, Put};
 use utoipa_axum::routes;
 
@@ -82,7 +82,7 @@ pub fn router_at(storage: Storage, public_url: Option<PublicUrl>) -> Router {
         .router
         .route_layer(gate)
         .merge(for_everyone.router)
-        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is no such operation"))
+        .merge(pages::routes(&app))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(map_response(problem::describe))
         .layer(from_fn_with_state(Arc::clone(&app), answer::tell))

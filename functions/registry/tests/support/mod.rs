@@ -9,6 +9,7 @@
 )]
 
 pub mod api;
+pub mod browser;
 pub mod client;
 
 use std::fmt;
