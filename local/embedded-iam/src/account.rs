@@ -1,5 +1,6 @@
 //! Accounts and their permanent keys.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// The number of an account: twelve digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct AccountId(String);
+pub struct AccountId(Cow<'static, str>);
 
 /// A text that is no account number.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -16,6 +17,9 @@ pub struct AccountId(String);
 pub struct NotAnAccount;
 
 impl AccountId {
+    /// The account of whoever runs this machine.
+    pub const OWN: Self = Self(Cow::Borrowed("000000000000"));
+
     /// Its digits.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -27,7 +31,9 @@ impl FromStr for AccountId {
 
     fn from_str(text: &str) -> Result<Self, NotAnAccount> {
         let is_number = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
-        is_number.then(|| Self(text.to_owned())).ok_or(NotAnAccount)
+        is_number
+            .then(|| Self(Cow::Owned(text.to_owned())))
+            .ok_or(NotAnAccount)
     }
 }
 
@@ -41,7 +47,7 @@ impl TryFrom<String> for AccountId {
 
 impl From<AccountId> for String {
     fn from(account: AccountId) -> Self {
-        account.0
+        account.0.into_owned()
     }
 }
 

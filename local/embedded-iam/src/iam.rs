@@ -16,6 +16,7 @@ use crate::caller::Caller;
 use crate::clock::now;
 use crate::policy::{Kind, Policy};
 use crate::query::{self, Form, Refusal, Service};
+use crate::role::{NewRole, NewRoleError};
 use crate::roles::Roles;
 use crate::sessions::Sessions;
 use crate::signature::{Claim, SignatureError, is_same};
@@ -148,6 +149,17 @@ impl Iam {
     pub fn refuse(body: &[u8], refusal: Refusal, request_id: &str) -> Response<String> {
         let form = Form::parse(body).unwrap_or_default();
         query::answer(form.service(), form.action(), Err(refusal), request_id)
+    }
+
+    /// Makes a role, or changes the one of this name. Returns its ARN. Blocks on files.
+    ///
+    /// # Errors
+    ///
+    /// The name or a policy is wrong, or the file cannot be written.
+    pub fn put_role(&self, role: &NewRole<'_>) -> Result<String, NewRoleError> {
+        let made = self.inner.roles.put(role.make()?);
+        let made = made.map_err(|error| NewRoleError::Storage(error.into()))?;
+        Ok(made.arn.to_string())
     }
 
     /// Ends every session there is: from now on their requests hear that they have expired.

@@ -43,4 +43,5 @@ pub use caller::Caller;
 pub use iam::{Iam, KeyError};
 pub use policy::{Context, Kind, Malformed, Policy};
 pub use query::{Form, Refusal, is_query, pairs};
+pub use role::{NewRole, NewRoleError};
 pub use session::Session;

@@ -89,6 +89,19 @@ impl Roles {
         Ok(true)
     }
 
+    /// Puts a role in the place of one of this name, whose id it keeps.
+    pub(crate) fn put(&self, mut role: Role) -> Result<Role, RoleError> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let RoleArn { account, name, .. } = &role.arn;
+        if let Some(old) = self.named(account, name)? {
+            role.id.clone_from(&old.id);
+            role.record.role_id = old.id;
+        }
+        file::make_folder(&self.folder.join(account.as_str()))?;
+        self.write(&role)?;
+        Ok(role)
+    }
+
     /// Changes a role by `change`, which may refuse. Returns `None` where there is no such role.
     pub(crate) fn change<E: From<RoleError>>(
         &self,

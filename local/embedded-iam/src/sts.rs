@@ -18,6 +18,9 @@ use crate::roles::RoleError;
 use crate::session::Session;
 use crate::sessions::IssueError;
 
+/// Bytes of a token at most, of which the answer names the share.
+const LARGEST_TOKEN: usize = 4096;
+
 /// Carries out an action. Returns the elements of its result.
 pub(crate) fn answer(request: &Request<'_>, form: &Form) -> Result<String, Refusal> {
     match form.action() {
@@ -80,6 +83,8 @@ fn assume_role(request: &Request<'_>, form: &Form) -> Result<String, Refusal> {
         element("Expiration", &print(session.expires)),
     ];
     let source = session.source_identity.as_deref();
+    let size = session.token.len();
+    let utilization = (size * 100).div_ceil(LARGEST_TOKEN);
     Ok([
         format!("<AssumedRoleUser>{}</AssumedRoleUser>", user.concat()),
         format!("<Credentials>{}</Credentials>", credentials.concat()),
@@ -87,6 +92,8 @@ fn assume_role(request: &Request<'_>, form: &Form) -> Result<String, Refusal> {
             element("PackedPolicySize", &percent.to_string())
         }),
         source.map_or_else(String::new, |source| element("SourceIdentity", source)),
+        element("SessionTokenSize", &size.to_string()),
+        element("SessionTokenUtilization", &utilization.to_string()),
     ]
     .concat())
 }

@@ -30,7 +30,7 @@ pub enum Kind {
 pub struct Malformed(String);
 
 impl Malformed {
-    fn new(message: impl Into<String>) -> Self {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
         Self(message.into())
     }
 }

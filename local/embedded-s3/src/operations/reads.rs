@@ -20,6 +20,7 @@ use crate::integrity::{extra_headers, fields, spread};
 use crate::object_body::{ObjectBody, PieceReader};
 use crate::part::{self, VersionPart};
 use crate::request::{Reply, Requester};
+use crate::troubled_body::TroubledBody;
 use crate::version::{Version, check_id};
 
 /// Which bytes of an object are asked for.
@@ -56,7 +57,7 @@ impl Store {
             if_unmodified_since: input.if_unmodified_since,
         };
         let with_checksum = input.checksum_mode.is_some();
-        let cut = self.delivery.faults.cut(&input.key);
+        let trouble = self.delivery.faults.trouble(&input.key);
         // Before the rows are read: no blob they name disappears until the body is sent.
         let reading = self.blobs.reading();
         let found = self
@@ -89,13 +90,12 @@ impl Store {
         let body = ObjectBody::new(
             PieceReader::new(self.blobs.clone(), pieces, reading),
             length,
-            cut,
         );
         let checksum = sent_checksum(&version, span, part_checksum).filter(|_| with_checksum);
         let attributes = &version.attributes;
         let mut output = GetObjectOutput {
             accept_ranges: Some("bytes".to_owned()),
-            body: Some(StreamingBlob::new(body)),
+            body: Some(StreamingBlob::new(TroubledBody::new(body, trouble))),
             cache_control: attributes.cache_control.clone(),
             content_disposition: attributes.content_disposition.clone(),
             content_encoding: attributes.content_encoding.clone(),
