@@ -20,6 +20,9 @@ impl AccountId {
     /// The account of whoever runs this machine.
     pub const OWN: Self = Self(Cow::Borrowed("000000000000"));
 
+    /// That of a customer, where tests and the local stack have a second one.
+    pub const CUSTOMER: Self = Self(Cow::Borrowed("111122223333"));
+
     /// Its digits.
     pub fn as_str(&self) -> &str {
         &self.0
