@@ -23,6 +23,8 @@ pub enum Fault {
     InternalError,
     /// No answer for this long, then `503 SlowDown`: longer than the client's patience is a time-out.
     Hang(Duration),
+    /// The answer is right, and so much later.
+    Delay(Duration),
     /// This status and error code, with an empty body where the request is a HEAD.
     Refuse {
         /// From 300 to 599.
@@ -84,6 +86,7 @@ impl Fault {
                 error
             }
             Self::InternalError
+            | Self::Delay(_)
             | Self::CutBody(_)
             | Self::StallBody { .. }
             | Self::CorruptBody(_) => S3Error::with_message(
@@ -209,8 +212,13 @@ impl Faults {
             tokio::time::sleep(latency).await;
         }
         let hit = self.hit(operation, key, |fault| !fault.is_of_body());
-        if let Some(Fault::Hang(patience)) = hit {
-            tokio::time::sleep(patience).await;
+        match hit {
+            Some(Fault::Hang(patience)) => tokio::time::sleep(patience).await,
+            Some(Fault::Delay(delay)) => {
+                tokio::time::sleep(delay).await;
+                return None;
+            }
+            _ => {}
         }
         hit
     }

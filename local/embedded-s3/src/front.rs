@@ -70,6 +70,7 @@ fn refusal(fault: Fault) -> Option<Refusal> {
         Fault::Hang(_) => (503, "ServiceUnavailable", "Service is unavailable"),
         Fault::Refuse { status, code } => (status, code, "Refused on purpose"),
         Fault::Redirect(_)
+        | Fault::Delay(_)
         | Fault::CutBody(_)
         | Fault::StallBody { .. }
         | Fault::CorruptBody(_) => return None,
