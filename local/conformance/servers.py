@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from configparser import ConfigParser
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,15 +37,18 @@ class Server:
     endpoint: str
     owner: Credentials
     account: str
+    # What only the stack has: its data folder, and the key of a second account.
+    folder: Path | None = None
+    customer: Credentials | None = None
 
-    def client(self, service: str = "s3", credentials: Credentials | None = None, **settings):
+    def client(self, service: str = "s3", credentials: Credentials | None = None, region: str = REGION, **settings):
         """A client that does not retry, so that every answer of the server is seen."""
         chosen = credentials or self.owner
         addressing = {"s3": {"addressing_style": "path"}} if service == "s3" else {}
         return boto3.client(
             service,
             endpoint_url=self.endpoint,
-            region_name=REGION,
+            region_name=region,
             aws_access_key_id=chosen.access_key,
             aws_secret_access_key=chosen.secret_key,
             aws_session_token=chosen.session_token,
@@ -103,7 +107,15 @@ def stack() -> Iterator[tuple[Server, Server]]:
             "DATABASE_URL": "",
         }
         with running([binary("stack")], f"127.0.0.1:{functions}", environment):
-            yield tuple(Server("stack", f"http://127.0.0.1:{port}", owner, "000000000000") for port in (s3, functions))
+            data = Path(folder) / "data"
+            profiles = ConfigParser(interpolation=None)
+            profiles.read(data / "credentials")
+            kept = profiles["customer"]
+            customer = Credentials(kept["aws_access_key_id"], kept["aws_secret_access_key"])
+            yield tuple(
+                Server("stack", f"http://127.0.0.1:{port}", owner, "000000000000", data, customer)
+                for port in (s3, functions)
+            )
 
 
 SERVERS = {"embedded": embedded, "moto": moto}

@@ -172,10 +172,8 @@ pub(crate) fn answer(
     let namespace = service.namespace();
     let (status, body) = match result {
         Ok(elements) => {
-            let result = match elements.as_str() {
-                "" => String::new(),
-                elements => format!("<{action}Result>{elements}</{action}Result>"),
-            };
+            // Some clients insist on it even where it is empty.
+            let result = format!("<{action}Result>{elements}</{action}Result>");
             let metadata =
                 format!("<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>");
             (
