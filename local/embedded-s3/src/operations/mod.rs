@@ -1,5 +1,6 @@
 //! The operations of S3, one file per kind. What is not listed here answers `NotImplemented`.
 
+mod archive;
 mod buckets;
 mod copies;
 mod listings;
@@ -32,7 +33,8 @@ use s3s::dto::{
     PutBucketPolicyInput, PutBucketPolicyOutput, PutBucketRequestPaymentInput,
     PutBucketRequestPaymentOutput, PutBucketVersioningInput, PutBucketVersioningOutput,
     PutObjectInput, PutObjectOutput, PutObjectTaggingInput, PutObjectTaggingOutput,
-    UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
+    RestoreObjectInput, RestoreObjectOutput, UploadPartCopyInput, UploadPartCopyOutput,
+    UploadPartInput, UploadPartOutput,
 };
 use s3s::{S3, S3Request, S3Response, S3Result};
 
@@ -91,6 +93,7 @@ operations! {
     head_object: HeadObjectInput => HeadObjectOutput,
     get_object_attributes: GetObjectAttributesInput => GetObjectAttributesOutput,
     copy_object: CopyObjectInput => CopyObjectOutput,
+    restore_object: RestoreObjectInput => RestoreObjectOutput,
     delete_object: DeleteObjectInput => DeleteObjectOutput,
     delete_objects: DeleteObjectsInput => DeleteObjectsOutput,
     get_object_tagging: GetObjectTaggingInput => GetObjectTaggingOutput,

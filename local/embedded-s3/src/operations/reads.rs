@@ -10,6 +10,7 @@ use s3s::dto::{
 use s3s::{S3Error, S3ErrorCode, S3Request};
 
 use super::Store;
+use super::archive::{check_readable, restore_header};
 use crate::bucket::Bucket;
 use crate::checksum::{Checksum, Coverage};
 use crate::clock::timestamp;
@@ -70,6 +71,7 @@ impl Store {
                     input.version_id.as_deref(),
                 )?;
                 condition.check(&version)?;
+                check_readable(&version.attributes)?;
                 let mut found =
                     locate(connection, bucket, version, input.range, input.part_number)?;
                 if let Some(content) = found.version.content {
@@ -114,6 +116,7 @@ impl Store {
             server_side_encryption: Some(ServerSideEncryption::from_static(
                 ServerSideEncryption::AES256,
             )),
+            restore: restore_header(attributes),
             storage_class: attributes.storage_class_header(),
             tag_count: i32::try_from(version.tags.len())
                 .ok()
@@ -196,6 +199,7 @@ impl Store {
             server_side_encryption: Some(ServerSideEncryption::from_static(
                 ServerSideEncryption::AES256,
             )),
+            restore: restore_header(attributes),
             storage_class: attributes.storage_class_header(),
             version_id: version.id_for(&bucket),
             ..Default::default()
