@@ -2,28 +2,27 @@
 //!
 //! <https://docs.aws.amazon.com/IAM/latest/APIReference/API_Operations.html>.
 
+mod parameters;
+
 use http::StatusCode;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use crate::arn::{RoleArn, is_name, is_path, is_policy_name, partition_of};
+use self::parameters::{description, document, duration, invalid, policy_name, size_of};
+use crate::arn::{RoleArn, is_name, is_path, partition_of};
 use crate::authority::{Guard, Question};
 use crate::clock::{now, print};
 use crate::iam::Request;
-use crate::policy::{Context, Kind, Policy};
-use crate::query::{Form, Refusal, element, lower_first};
+use crate::policy::{Context, Kind};
+use crate::query::{Form, Refusal, element};
 use crate::random;
 use crate::role::{HOUR, Record, Role};
 use crate::roles::RoleError;
 
-/// The least and the most seconds that sessions of a role may be let last.
-const SECONDS: std::ops::RangeInclusive<u32> = HOUR..=43_200;
 /// Characters of a trust policy at most; white space does not count.
 const LONGEST_TRUST: usize = 2048;
 /// Characters of all policies of a role together at most; white space does not count.
 const LONGEST_POLICIES: usize = 10_240;
-/// Characters of a description at most.
-const LONGEST_DESCRIPTION: usize = 1000;
 /// Roles of an account at most.
 const MOST_ROLES: usize = 1000;
 /// Documents are answered in the form of RFC 3986.
@@ -262,60 +261,6 @@ fn change(
         Role::new(account, name, record).map_err(|error| malformed(&error))
     })?;
     changed.ok_or_else(|| no_role(name))
-}
-
-/// A policy of this kind and at most this size.
-fn document(text: &str, kind: Kind, longest: usize) -> Result<Value, Refusal> {
-    Policy::parse(text, kind).map_err(|error| malformed(&error))?;
-    let document: Value = serde_json::from_str(text).map_err(|error| malformed(&error))?;
-    if size_of(&document) > longest {
-        return Err(Refusal::new(
-            StatusCode::CONFLICT,
-            "LimitExceeded",
-            format!("Cannot exceed quota for policy size: {longest}"),
-        ));
-    }
-    Ok(document)
-}
-
-fn size_of(document: &Value) -> usize {
-    document.to_string().chars().count()
-}
-
-fn policy_name(form: &Form) -> Result<&str, Refusal> {
-    let name = form.required("PolicyName")?;
-    if is_policy_name(name) {
-        return Ok(name);
-    }
-    Err(invalid("PolicyName", "[\\w+=,.@-]{1,128}"))
-}
-
-fn description(form: &Form) -> Result<Option<String>, Refusal> {
-    let Some(text) = form.get("Description") else {
-        return Ok(None);
-    };
-    let is_plain = |letter: char| !letter.is_control() || "\t\n\r".contains(letter);
-    if text.chars().count() > LONGEST_DESCRIPTION || !text.chars().all(is_plain) {
-        return Err(invalid("Description", "at most 1000 printable characters"));
-    }
-    Ok(Some(text.to_owned()))
-}
-
-fn duration(form: &Form) -> Result<Option<u32>, Refusal> {
-    let Some(text) = form.get("MaxSessionDuration") else {
-        return Ok(None);
-    };
-    match text.parse() {
-        Ok(seconds) if SECONDS.contains(&seconds) => Ok(Some(seconds)),
-        _ => Err(invalid("MaxSessionDuration", "3600 to 43200")),
-    }
-}
-
-fn invalid(member: &str, wanted: &str) -> Refusal {
-    Refusal::invalid(format!(
-        "1 validation error detected: Value at '{}' failed to satisfy constraint: Member must be {wanted}",
-        lower_first(member)
-    ))
 }
 
 fn malformed(error: &dyn std::error::Error) -> Refusal {

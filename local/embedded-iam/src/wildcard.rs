@@ -33,12 +33,12 @@ pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     }
 }
 
-/// As [`matches`], without telling upper from lower case: actions are compared so.
+/// As [`matches()`], without telling upper from lower case: actions are compared so.
 pub(crate) fn matches_any_case(pattern: &str, text: &str) -> bool {
     matches(&pattern.to_ascii_lowercase(), &text.to_ascii_lowercase())
 }
 
-/// As [`matches`], each of the six parts of an ARN by itself, so that no star reaches over a colon.
+/// As [`matches()`], each of the six parts of an ARN by itself, so that no star reaches over a colon.
 ///
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html#Conditions_ARN>.
 pub(crate) fn arn_matches(pattern: &str, arn: &str) -> bool {
