@@ -198,3 +198,135 @@ fn parse_time(text: &str) -> Option<OffsetDateTime> {
     let format = format_description!("[year][month][day]T[hour][minute][second]Z");
     Some(PrimitiveDateTime::parse(text, format).ok()?.assume_utc())
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECRET: &str = "secret/with+signs";
+    const NOW: i64 = 1_800_000_000;
+
+    fn at(seconds: i64) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp(NOW + seconds).unwrap()
+    }
+
+    /// A request to STS, signed as the SDK signs it.
+    fn signed(body: &str, extra: (&str, &str)) -> Parts {
+        let identity = Credentials::new("AKIA/1", SECRET, None, None, "test").into();
+        let parameters = v4::SigningParams::builder()
+            .identity(&identity)
+            .region("eu-west-1")
+            .name("sts")
+            .time(at(0).into())
+            .settings(SigningSettings::default())
+            .build()
+            .unwrap();
+        let headers = [("host", "127.0.0.1:9001"), extra];
+        let signable = SignableRequest::new(
+            "POST",
+            "http://127.0.0.1:9001/",
+            headers.into_iter(),
+            SignableBody::Bytes(body.as_bytes()),
+        );
+        let (instructions, _) = sign(signable.unwrap(), &parameters.into())
+            .unwrap()
+            .into_parts();
+        let mut request = Request::post("/").body(()).unwrap();
+        for (name, value) in headers {
+            let name = http::HeaderName::try_from(name).unwrap();
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        instructions.apply_to_request_http1x(&mut request);
+        request.into_parts().0
+    }
+
+    fn verify(head: &Parts, body: &str, now: OffsetDateTime) -> Result<(), SignatureError> {
+        Claim::of(&head.headers)?.verify(head, body.as_bytes(), "sts", SECRET, now)
+    }
+
+    #[test]
+    fn what_was_signed_is_taken_and_nothing_else() {
+        let head = signed("Action=a", ("x-amz-security-token", "t"));
+        let claim = Claim::of(&head.headers).unwrap();
+        assert_eq!(
+            (claim.access_key_id, claim.region, claim.service),
+            ("AKIA/1", "eu-west-1", "sts")
+        );
+        assert_eq!(verify(&head, "Action=a", at(0)), Ok(()));
+        assert_eq!(verify(&head, "Action=a", at(299)), Ok(()));
+        assert_eq!(
+            verify(&head, "Action=a", at(301)),
+            Err(SignatureError::Expired)
+        );
+        assert_eq!(
+            verify(&head, "Action=a", at(-301)),
+            Err(SignatureError::Expired)
+        );
+        let is_wrong = |result| matches!(result, Err(SignatureError::Wrong(_)));
+        assert!(is_wrong(verify(&head, "Action=b", at(0))));
+        assert!(is_wrong(claim.verify(
+            &head,
+            b"Action=a",
+            "iam",
+            SECRET,
+            at(0)
+        )));
+        assert!(is_wrong(claim.verify(
+            &head,
+            b"Action=a",
+            "sts",
+            "other",
+            at(0)
+        )));
+        let changed = |change: &dyn Fn(&mut Parts)| {
+            let mut head = signed("Action=a", ("x-amz-security-token", "t"));
+            change(&mut head);
+            verify(&head, "Action=a", at(0))
+        };
+        assert!(is_wrong(changed(
+            &|head| head.uri = "/other".parse().unwrap()
+        )));
+        assert!(is_wrong(changed(&|head| head.method = http::Method::PUT)));
+        assert!(is_wrong(changed(&|head| {
+            let token = "x-amz-security-token";
+            head.headers.insert(token, "u".parse().unwrap());
+        })));
+        let is_malformed = |result| matches!(result, Err(SignatureError::Malformed(_)));
+        assert!(is_malformed(changed(&|head| {
+            head.headers.remove("x-amz-security-token");
+        })));
+        assert!(is_malformed(changed(&|head| {
+            head.headers.remove("x-amz-date");
+        })));
+        assert!(is_malformed(changed(&|head| {
+            head.headers.remove("host");
+        })));
+        let missing = changed(&|head| {
+            head.headers.remove("authorization");
+        });
+        assert_eq!(missing, Err(SignatureError::Missing));
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_is_a_claim_or_none(text in "(AWS4-HMAC-SHA256 )?(Credential=|SignedHeaders=|Signature=|[a-z/,;= ]){0,12}") {
+            let claim = Claim::parse(&text);
+            prop_assert!(claim.is_none_or(|claim| text.contains(claim.signature)));
+        }
+
+        #[test]
+        fn a_claim_is_read_as_it_was_written(key in "[A-Z0-9/]{1,20}", region in "[a-z0-9-]{1,12}", signature in "[0-9a-f]{64}") {
+            let text = format!(
+                "AWS4-HMAC-SHA256 Credential={key}/20260102/{region}/s3/aws4_request, SignedHeaders=host;x-amz-date, Signature={signature}"
+            );
+            let claim = Claim::parse(&text).unwrap();
+            prop_assert_eq!(claim.access_key_id, key);
+            prop_assert_eq!(claim.region, region);
+            prop_assert_eq!(claim.signed_headers, vec!["host", "x-amz-date"]);
+            prop_assert_eq!(claim.signature, signature);
+        }
+    }
+}

@@ -148,18 +148,15 @@ impl Policy {
         }
     }
 
-    /// Whether every resource of every statement begins with one of these ARNs.
-    pub fn is_about(&self, arns: &[String]) -> bool {
+    /// Whether every resource of every statement is this one, or within it.
+    pub fn is_about(&self, arn: &str) -> bool {
         self.statements
             .iter()
             .filter_map(|statement| statement.resources.as_ref())
             .flat_map(|resources| &resources.patterns)
             .all(|pattern| {
-                arns.iter().any(|arn| {
-                    pattern
-                        .strip_prefix(arn.as_str())
-                        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-                })
+                let rest = pattern.strip_prefix(arn);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '*']))
             })
     }
 

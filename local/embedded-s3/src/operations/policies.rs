@@ -85,7 +85,7 @@ impl Store {
                 let own = format!("arn:{}:s3:::{name}", partition_of(&bucket.region));
                 if policy
                     .as_ref()
-                    .is_some_and(|(_, policy)| !policy.is_about(std::slice::from_ref(&own)))
+                    .is_some_and(|(_, policy)| !policy.is_about(&own))
                 {
                     return Err(malformed("Policy has invalid resource"));
                 }
