@@ -48,10 +48,11 @@ impl Access {
         let facts = facts.filter(|_| asked.operation != "CreateBucket");
         let mut grant = Grant::new(authority, asked.bucket, facts.clone());
         let Some(facts) = facts else {
-            // Without a bucket to have a policy, the operation says that there is none.
-            if asked.bucket.is_none() || asked.operation == "CreateBucket" {
-                check(asked, &grant)?;
+            // Said here: by the time of the operation there may be one, of somebody else's.
+            if asked.bucket.is_some() && asked.operation != "CreateBucket" {
+                return Err(no_bucket());
             }
+            check(asked, &grant)?;
             return Ok(grant);
         };
         match self.check_bucket(asked, &facts, &mut grant).await {
@@ -77,36 +78,29 @@ impl Access {
             check(asked, grant)?;
         }
         charge(asked, facts, grant)?;
-        if let Some((source, need)) = asked.source() {
-            self.check_source(asked, &source, &need, grant).await?;
-        }
-        if asked.key.is_some() && !grant.is_unquestioned() {
-            let list = Need {
-                action: "s3:ListBucket".into(),
-                key: None,
-            };
-            grant.hides_missing = grant.check(&list, &Context::default()).is_err();
-        }
+        grant.hides_missing = match asked.source() {
+            Some((source, need)) => self.check_source(asked, &source, &need, grant).await?,
+            None => asked.key.is_some() && !grant.may_list(),
+        };
         Ok(())
     }
 
-    /// A copy reads as well.
+    /// A copy reads as well. Returns whether what is missing there is hidden.
     async fn check_source(
         &self,
         asked: &Asked<'_>,
         bucket: &str,
         need: &Need,
         grant: &Grant,
-    ) -> S3Result<()> {
-        let Some(facts) = self.facts.of(bucket).await? else {
-            return Ok(());
-        };
+    ) -> S3Result<bool> {
+        let facts = self.facts.of(bucket).await?.ok_or_else(no_bucket)?;
         check_owner(asked, "x-amz-source-expected-bucket-owner", &facts)?;
         let mut source = grant.elsewhere(bucket, Arc::clone(&facts));
         if !source.is_unquestioned() {
             source.check(need, &Context::default())?;
         }
-        charge(asked, &facts, &mut source)
+        charge(asked, &facts, &mut source)?;
+        Ok(!source.may_list())
     }
 
     async fn authority(&self, caller: Caller) -> S3Result<Arc<Authority>> {
@@ -120,6 +114,13 @@ impl Access {
         };
         Ok(Arc::new(authority))
     }
+}
+
+fn no_bucket() -> S3Error {
+    S3Error::with_message(
+        S3ErrorCode::NoSuchBucket,
+        "The specified bucket does not exist",
+    )
 }
 
 fn check(asked: &Asked<'_>, grant: &Grant) -> S3Result<()> {

@@ -99,6 +99,15 @@ impl Grant {
         })
     }
 
+    /// Whether the sender may list the bucket, as a whole.
+    pub(crate) fn may_list(&self) -> bool {
+        let list = Need {
+            action: "s3:ListBucket".into(),
+            key: None,
+        };
+        self.is_unquestioned() || self.check(&list, &Context::default()).is_ok()
+    }
+
     /// As [`check`](Self::check), of an object whose key came with the request's body.
     pub(crate) fn check_object(
         &self,

@@ -441,6 +441,25 @@ async fn a_copy_reads_its_source_and_writes_its_target() {
     assert_eq!(refusal(copy("papers/b/1", "out/2").await), denied());
     assert_eq!(refusal(copy("documents/own", "out/2").await), denied());
     assert_eq!(refusal(copy("papers/a/9", "out/2").await), denied());
+    // What is missing in the source is hidden by the source, wherever the copy goes.
+    let customer = fixture.s3(customer_keys());
+    let out = customer.create_bucket().bucket("out-of-papers");
+    out.send().await.unwrap();
+    let lists_out = policy(&json!([
+        { "Effect": "Allow", "Action": "s3:GetObject", "Resource": "*" },
+        { "Effect": "Allow", "Action": ["s3:PutObject", "s3:ListBucket"], "Resource": "arn:aws:s3:::out-of-papers*" },
+    ]));
+    fixture.papers(&[], &lists_out).await;
+    let elsewhere = |source: &str| {
+        let copy = client.copy_object().copy_source(source);
+        copy.bucket("out-of-papers").key("1").send()
+    };
+    elsewhere("papers/a/1").await.unwrap();
+    assert_eq!(refusal(elsewhere("papers/a/9").await), denied());
+    assert_eq!(
+        refusal(elsewhere("nobodys/a").await),
+        ("NoSuchBucket".to_owned(), 404)
+    );
 }
 
 #[tokio::test]
