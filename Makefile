@@ -6,7 +6,7 @@
 .NOTPARALLEL:
 
 help:
-	@echo 'make run     start everything on this machine: S3, STS, PostgreSQL and the functions'
+	@echo 'make run     start everything on this machine: S3, IAM, STS, PostgreSQL and the functions'
 	@echo 'make test    every check: format, lints, documents, licences, template, conformance, pages in a browser, tests'
 	@echo 'make bench   measure rows per second, start-up, memory, sizes and the embedded S3'
 	@echo 'make fuzz    look for payloads and settings that break document-sync, with a nightly compiler'

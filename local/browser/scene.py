@@ -45,7 +45,8 @@ def scene() -> Iterator[Scene]:
     )
     with hub.hub(*told) as sources:
         settings = {"HF_ENDPOINT": sources, "GITHUB_API_URL": sources, "GITHUB_RAW_URL": sources}
-        with processes.stack(settings) as endpoints:
+        with processes.stack(settings) as started:
+            endpoints = started.endpoints
             yield Scene(endpoints["REGISTRY"], endpoints["S3"], register(endpoints["REGISTRY"]))
 
 

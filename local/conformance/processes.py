@@ -9,14 +9,23 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@dataclass(frozen=True)
+class Stack:
+    """Where its S3, its Invoke API and its registry are, and its folder."""
+
+    endpoints: dict[str, str]
+    data: Path
+
+
 @contextmanager
-def stack(settings: dict[str, str]) -> Iterator[dict[str, str]]:
-    """The binary `stack` of this checkout, on an empty folder: where its S3, its Invoke API and its registry are."""
+def stack(settings: dict[str, str]) -> Iterator[Stack]:
+    """The binary `stack` of this checkout, on an empty folder."""
     ports = {name: free_port() for name in ("S3", "LAMBDA", "REGISTRY", "POSTGRES")}
     with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
         os.chmod(folder, 0o755)  # PostgreSQL's user passes through it when we are root
@@ -27,7 +36,8 @@ def stack(settings: dict[str, str]) -> Iterator[dict[str, str]]:
             **settings,
         }
         with running([binary("stack")], f"127.0.0.1:{ports['LAMBDA']}", environment):
-            yield {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+            endpoints = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+            yield Stack(endpoints, Path(folder) / "data")
 
 
 def binary(name: str) -> str:

@@ -3,9 +3,11 @@
 import sys
 import tempfile
 from collections.abc import Iterator
+from configparser import ConfigParser
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import boto3
 from botocore.config import Config
@@ -31,15 +33,18 @@ class Server:
     endpoint: str
     owner: Credentials
     account: str
+    # What only the stack has: its data folder, and the key of a second account.
+    folder: Path | None = None
+    customer: Credentials | None = None
 
-    def client(self, service: str = "s3", credentials: Credentials | None = None, **settings):
+    def client(self, service: str = "s3", credentials: Credentials | None = None, region: str = REGION, **settings):
         """A client that does not retry, so that every answer of the server is seen."""
         chosen = credentials or self.owner
         addressing = {"s3": {"addressing_style": "path"}} if service == "s3" else {}
         return boto3.client(
             service,
             endpoint_url=self.endpoint,
-            region_name=REGION,
+            region_name=region,
             aws_access_key_id=chosen.access_key,
             aws_secret_access_key=chosen.secret_key,
             aws_session_token=chosen.session_token,
@@ -85,8 +90,15 @@ def stack() -> Iterator[tuple[Server, Server]]:
     """The binary `stack` of this checkout: its S3, and its Invoke API of Lambda."""
     owner = Credentials("AKIACONFORMANCE00002", "conformance+secret/with=signs")
     settings = {"HOLDFAST_ACCESS_KEY_ID": owner.access_key, "HOLDFAST_SECRET_ACCESS_KEY": owner.secret_key}
-    with processes.stack(settings) as endpoints:
-        yield tuple(Server("stack", endpoints[name], owner, "000000000000") for name in ("S3", "LAMBDA"))
+    with processes.stack(settings) as started:
+        profiles = ConfigParser(interpolation=None)
+        profiles.read(started.data / "credentials")
+        kept = profiles["customer"]
+        customer = Credentials(kept["aws_access_key_id"], kept["aws_secret_access_key"])
+        yield tuple(
+            Server("stack", started.endpoints[name], owner, "000000000000", started.data, customer)
+            for name in ("S3", "LAMBDA")
+        )
 
 
 SERVERS = {"embedded": embedded, "moto": moto}

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import time
+import uuid
 from datetime import datetime, timedelta, timezone
 from unittest.mock import patch
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as SigningCredentials
 from urllib3 import PoolManager
 
-from expectations import body, keys, refused
+from expectations import body, keys, policy, refused
 from servers import REGION, Credentials
 
 HTTP = PoolManager(retries=False)
@@ -199,12 +200,21 @@ def test_a_presigned_url_of_a_stranger_is_refused(server, stored):
 
 
 @pytest.fixture
-def assumed(server):
-    answer = server.client("sts").assume_role(
-        RoleArn="arn:aws:iam::123456789012:role/reader", RoleSessionName="conformance", DurationSeconds=900
-    )
-    given = answer["Credentials"]
-    assert answer["AssumedRoleUser"]["Arn"] == "arn:aws:sts::123456789012:assumed-role/reader/conformance"
+def role(server):
+    """A role of the server's account that may do everything with S3, for everyone in it."""
+    iam, name = server.client("iam"), f"reader-{uuid.uuid4().hex[:8]}"
+    trust = {"Effect": "Allow", "Principal": {"AWS": server.account}, "Action": "sts:AssumeRole"}
+    created = iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust))
+    everything = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    iam.put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=policy(everything))
+    return created["Role"]["Arn"]
+
+
+@pytest.fixture
+def assumed(server, role):
+    answer = server.client("sts").assume_role(RoleArn=role, RoleSessionName="conformance", DurationSeconds=900)
+    given, name = answer["Credentials"], role.rpartition("/")[2]
+    assert answer["AssumedRoleUser"]["Arn"] == f"arn:aws:sts::{server.account}:assumed-role/{name}/conformance"
     assert given["AccessKeyId"].startswith("ASIA")
     remaining = given["Expiration"] - datetime.now(timezone.utc)
     assert timedelta(minutes=14) < remaining <= timedelta(minutes=15, seconds=5)
@@ -247,16 +257,16 @@ def test_a_token_is_of_one_key(server, stored, assumed):
     [{"DurationSeconds": 899}, {"DurationSeconds": 43201}, {"RoleSessionName": "has space"}, {"RoleArn": "a" * 20}],
     ids=str,
 )
-def test_a_role_is_asked_for_within_bounds(server, wrong):
-    asked = {"RoleArn": "arn:aws:iam::123456789012:role/reader", "RoleSessionName": "conformance", **wrong}
+def test_a_role_is_asked_for_within_bounds(server, role, wrong):
+    asked = {"RoleArn": role, "RoleSessionName": "conformance", **wrong}
     with refused("ValidationError"):
         server.client("sts", parameter_validation=False).assume_role(**asked)
 
 
-def test_only_who_is_known_assumes_a_role(server):
+def test_only_who_is_known_assumes_a_role(server, role):
     stranger = server.client("sts", Credentials("AKIAUNKNOWN000000000", "secret"))
     with refused("InvalidClientTokenId"):
-        stranger.assume_role(RoleArn="arn:aws:iam::123456789012:role/reader", RoleSessionName="conformance")
+        stranger.assume_role(RoleArn=role, RoleSessionName="conformance")
     impostor = server.client("sts", Credentials(server.owner.access_key, "wrong"))
     with refused("SignatureDoesNotMatch"):
-        impostor.assume_role(RoleArn="arn:aws:iam::123456789012:role/reader", RoleSessionName="conformance")
+        impostor.assume_role(RoleArn=role, RoleSessionName="conformance")

@@ -12,7 +12,7 @@ use shared::database::{Url, UrlError};
 pub struct Config {
     /// `HOLDFAST_DATA`: everything that survives a restart; `.holdfast` in the working directory by default.
     pub folder: PathBuf,
-    /// `HOLDFAST_S3_PORT`: S3 and STS on 127.0.0.1.
+    /// `HOLDFAST_S3_PORT`: S3, IAM and STS on 127.0.0.1.
     pub s3_port: u16,
     /// `HOLDFAST_LAMBDA_PORT`: the functions, as Lambda's API invokes them, on 127.0.0.1.
     pub lambda_port: u16,

@@ -4,11 +4,11 @@ use std::{
     path::Path,
 };
 
-use embedded_s3::Credentials;
+use embedded_s3::{AccountId, Credentials};
 use registry::access::settings::{PUBLIC_NAME, PUBLIC_PASSWORDS};
 use serde_json::json;
 
-use crate::{folder::quote, function::Function, store::REGION};
+use crate::{folder::quote, function::Function, keys::CUSTOMER_PROFILE, store::REGION};
 
 /// What is printed when everything runs.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl Display for Welcome<'_> {
         writeln!(formatter, "Holdfast is running; Ctrl-C stops it.\n")?;
         writeln!(
             formatter,
-            "  S3 and STS         {}  (buckets documents, documents-versioned)",
+            "  S3, IAM and STS    {}  (buckets documents, documents-versioned)",
             self.endpoint
         )?;
         writeln!(
@@ -65,6 +65,11 @@ impl Display for Welcome<'_> {
         writeln!(formatter, "  access key id      {access_key_id}")?;
         writeln!(formatter, "  secret access key  {secret_access_key}")?;
         writeln!(formatter, "  region             {REGION}")?;
+        writeln!(
+            formatter,
+            "  a customer         account {}, profile {CUSTOMER_PROFILE}",
+            AccountId::CUSTOMER
+        )?;
         writeln!(formatter, "  PostgreSQL         {}", self.database_url)?;
         writeln!(formatter, "  data               {}", self.folder.display())?;
         if let Some(elsewhere) = self
@@ -210,7 +215,7 @@ mod tests {
         insta::assert_snapshot!(text(Client::Aws, "psql", Some("/home/me/.holdfast/postgres")), @r#"
         Holdfast is running; Ctrl-C stops it.
 
-          S3 and STS         http://127.0.0.1:9001  (buckets documents, documents-versioned)
+          S3, IAM and STS    http://127.0.0.1:9001  (buckets documents, documents-versioned)
           Lambda             http://127.0.0.1:9002  (function document-sync)
           registry           http://127.0.0.1:9010/  (its API, and in a browser its pages)
           its admin          ece30861defaultadminuser
@@ -218,6 +223,7 @@ mod tests {
           access key id      HOLDFASTKEY
           secret access key  secret/key
           region             us-east-1
+          a customer         account 111122223333, profile customer
           PostgreSQL         postgresql://holdfast:password@127.0.0.1:9005/holdfast
           data               /home/me/.holdfast
           for your shell     . /home/me/.holdfast/env
@@ -245,7 +251,7 @@ mod tests {
         insta::assert_snapshot!(text(Client::Curl, "/opt/my pg/bin/psql", Some("/var/lib/holdfast/1/postgres")), @r#"
         Holdfast is running; Ctrl-C stops it.
 
-          S3 and STS         http://127.0.0.1:9001  (buckets documents, documents-versioned)
+          S3, IAM and STS    http://127.0.0.1:9001  (buckets documents, documents-versioned)
           Lambda             http://127.0.0.1:9002  (function document-sync)
           registry           http://127.0.0.1:9010/  (its API, and in a browser its pages)
           its admin          ece30861defaultadminuser
@@ -253,6 +259,7 @@ mod tests {
           access key id      HOLDFASTKEY
           secret access key  secret/key
           region             us-east-1
+          a customer         account 111122223333, profile customer
           PostgreSQL         postgresql://holdfast:password@127.0.0.1:9005/holdfast
           data               /home/me/.holdfast
                              /var/lib/holdfast/1/postgres  (PostgreSQL's: its user cannot enter the folder above)

@@ -220,7 +220,11 @@ async fn given_credentials_are_the_ones_that_count() {
         .with("HOLDFAST_SECRET_ACCESS_KEY", "my secret's");
     let running = place.start().await;
     assert!(running.welcome.contains("my secret's"));
-    assert!(!place.folder().join("credentials").exists());
+    let kept = fs::read_to_string(place.folder().join("credentials")).unwrap();
+    assert!(
+        !kept.contains("[default]") && !kept.contains("my secret's"),
+        "{kept}"
+    );
     let env = fs::metadata(place.folder().join("env")).unwrap();
     assert_eq!(env.permissions().mode() & 0o777, 0o600);
     // A shell reads the file as it is meant, which the line-wise reading of these tests does not.
