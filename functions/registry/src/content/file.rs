@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use shared::s3::{DateTime, Description};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use utoipa::ToSchema;
 
 use super::FilePath;
 
@@ -27,7 +28,8 @@ const ATTRIBUTE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 
 /// A file of an artifact, as clients are told of it and as the manifest keeps it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = File)]
 pub struct File {
     /// What it is called.
     pub path: FilePath,
@@ -37,23 +39,29 @@ pub struct File {
     pub etag: String,
     /// In hexadecimal: of the whole content, verified by S3 when it was written.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub sha256: Option<String>,
     /// In hexadecimal: what whoever sent it in parts said. S3 has verified each part, and not this.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub declared_sha256: Option<String>,
     /// What S3 has made or verified.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub checksum: Option<Checksum>,
     /// As its author named it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub content_type: Option<String>,
     /// RFC 3339; of a file that was sent in parts, when that began.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub uploaded_at: Option<String>,
 }
 
 /// A checksum that S3 has made or verified.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = FileChecksum)]
 pub struct Checksum {
     /// As S3 names it.
     pub algorithm: String,

@@ -12,6 +12,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 use shared::s3::{self, Listed};
 use shared::telemetry::chain;
+use utoipa::ToSchema;
 
 use super::{Content, Error, File, FilePath, moment};
 use crate::key;
@@ -23,12 +24,14 @@ const PARALLEL: usize = 32;
 const REMEMBERED: usize = 10_000;
 
 /// Some of an artifact's files.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = FilePage)]
 pub struct Page {
     /// In the order of the bytes of their paths.
     pub files: Vec<File>,
     /// Behind what the next page begins; `None` after the last.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub next: Option<String>,
 }
 

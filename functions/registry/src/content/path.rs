@@ -2,14 +2,16 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The longest path, in bytes of UTF-8: with what comes before it, a key may have 1,024.
 const MAX_BYTES: usize = 768;
 
 /// What a file is called within its artifact: names with slashes between them. It means the same wherever an archive
 /// is unpacked, so it cannot lead out of a folder.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schema(min_length = 1, examples("weights/model.safetensors"))]
 pub struct FilePath(String);
 
 /// Why a text is not the path of a file.

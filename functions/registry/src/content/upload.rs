@@ -13,6 +13,7 @@ use shared::s3::{
     self, Attributes, LARGEST_PART, MOST_PARTS, Part, PartChecksum, Presigned, SMALLEST_PART,
     Upload,
 };
+use utoipa::ToSchema;
 
 use super::file::DECLARED;
 use super::{Content, Error, File, FilePath, LIFETIME, Sha256};
@@ -24,7 +25,8 @@ const LARGEST: u64 = 5 << 40;
 const USUAL_PART: u64 = 64 << 20;
 
 /// A file to be sent in parts.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[schema(as = UploadDraft)]
 pub struct Draft {
     /// What it will be called.
     pub path: FilePath,
@@ -39,7 +41,8 @@ pub struct Draft {
 }
 
 /// An upload that was begun.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Upload)]
 pub struct Begun {
     /// What it is called in all that follows.
     pub upload_id: String,
@@ -54,7 +57,7 @@ pub struct Begun {
 }
 
 /// A part that S3 has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct UploadedPart {
     /// From 1.
     pub number: u16,
@@ -64,11 +67,13 @@ pub struct UploadedPart {
     pub etag: String,
     /// In hexadecimal, verified by S3.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub sha256: Option<String>,
 }
 
 /// The word that all parts are there.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
+#[schema(as = UploadCompletion)]
 pub struct Completion {
     /// What the file will be called.
     pub path: FilePath,
@@ -80,7 +85,7 @@ pub struct Completion {
 }
 
 /// A part as the client knows it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 pub struct SentPart {
     /// From 1.
     pub number: u16,

@@ -13,7 +13,7 @@ use utoipa::IntoParams;
 
 use super::App;
 use super::answer::Writing;
-use super::files::{content, hand_out, purpose, redirect};
+use super::files::{SignedRequest, content, hand_out, purpose, redirect};
 use crate::access::Caller;
 use crate::access::user::Permission;
 use crate::artifact::{Id, Kind};
@@ -43,7 +43,7 @@ pub(super) struct Wanted {
     tag = "files",
     params(("artifact_type" = Kind, Path, description = "The artifact's type"), ("id" = Id, Path, description = "The artifact's id"), Wanted),
     responses(
-        (status = 200, description = "What to ask S3, for who does not follow redirects", body = serde_json::Value),
+        (status = 200, description = "What to ask S3, for who does not follow redirects", body = SignedRequest),
         (status = 302, description = "The bytes are there", headers(("Location" = String, description = "Where S3 has them, or where the artifact comes from"))),
         (status = 413, description = "There is too much for an archive: the member `files` has where the files are"),
         (status = 404, description = "There is no such artifact, or no such file"),

@@ -1,16 +1,16 @@
 //! The files of artifacts: whoever sends or gets one is shown the way to S3.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Extension, Path, Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use shared::problem::Problem;
 use shared::s3::{LARGEST_PART, Presigned};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use super::App;
 use super::answer::{Reading, Writing};
@@ -68,7 +68,7 @@ pub(super) struct Paging {
     tag = "files",
     params(("artifact_type" = Kind, Path, description = "The artifact's type"), ("id" = Id, Path, description = "The artifact's id"), ("path" = String, Path, description = "The file's path"), Sending),
     responses(
-        (status = 200, description = "What to send to S3, for who asks for JSON", body = serde_json::Value),
+        (status = 200, description = "What to send to S3, for who asks for JSON", body = SignedRequest),
         (status = 307, description = "Send the bytes there", headers(("Location" = String, description = "Where S3 takes them"))),
         (status = 413, description = "The file is larger than one request may bring: send it in parts"),
         (status = 404, description = "There is no such artifact, or no such file"),
@@ -142,7 +142,7 @@ pub(super) async fn send(
     tag = "files",
     params(("artifact_type" = Kind, Path, description = "The artifact's type"), ("id" = Id, Path, description = "The artifact's id"), ("path" = String, Path, description = "The file's path"), Getting),
     responses(
-        (status = 200, description = "What to ask S3, for who does not follow redirects", body = serde_json::Value),
+        (status = 200, description = "What to ask S3, for who does not follow redirects", body = SignedRequest),
         (status = 302, description = "The bytes are there", headers(("Location" = String, description = "Where S3 has them"))),
         (status = 404, description = "There is no such artifact, or no such file"),
         (status = 501, description = "Files need a store in S3, and this registry has none"),
@@ -198,7 +198,7 @@ pub(super) async fn give(
     tag = "files",
     params(("artifact_type" = Kind, Path, description = "The artifact's type"), ("id" = Id, Path, description = "The artifact's id"), ("path" = String, Path, description = "The file's path"), Sending),
     responses(
-        (status = 200, description = "What to send to S3", body = serde_json::Value),
+        (status = 200, description = "What to send to S3", body = SignedRequest),
         (status = 413, description = "The file is larger than one request may bring: send it in parts"),
         (status = 404, description = "There is no such artifact, or no such file"),
         (status = 501, description = "Files need a store in S3, and this registry has none"),
@@ -262,7 +262,7 @@ pub(super) async fn remove(
     tag = "files",
     params(("artifact_type" = Kind, Path, description = "The artifact's type"), ("id" = Id, Path, description = "The artifact's id"), Paging),
     responses(
-        (status = 200, description = "The files, by page", body = serde_json::Value),
+        (status = 200, description = "The files, by page", body = Page),
         (status = 404, description = "There is no such artifact, or no such file"),
         (status = 501, description = "Files need a store in S3, and this registry has none"),
     ),
@@ -339,6 +339,20 @@ pub(super) fn redirect(status: StatusCode, url: &str) -> Response {
     (status, headers).into_response()
 }
 
+/// A request that S3 takes from whoever has it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SignedRequest {
+    /// Signature included: a secret until it expires.
+    url: String,
+    method: String,
+    /// To be sent just like that.
+    headers: BTreeMap<String, String>,
+    /// RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    expires_at: Option<String>,
+}
+
 /// Tells a client what to send to S3.
 fn request(signed: &Presigned) -> Response {
     let no_store = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -346,18 +360,13 @@ fn request(signed: &Presigned) -> Response {
 }
 
 /// A request in JSON.
-pub(super) fn described(signed: &Presigned) -> serde_json::Value {
-    let headers: serde_json::Map<_, _> = signed
-        .headers
-        .iter()
-        .map(|(name, value)| (name.clone(), value.as_str().into()))
-        .collect();
-    json!({
-        "url": signed.url,
-        "method": signed.method,
-        "headers": headers,
-        "expires_at": content::moment(&signed.expires_at),
-    })
+pub(super) fn described(signed: &Presigned) -> SignedRequest {
+    SignedRequest {
+        url: signed.url.clone(),
+        method: signed.method.clone(),
+        headers: signed.headers.iter().cloned().collect(),
+        expires_at: content::moment(&signed.expires_at),
+    }
 }
 
 fn accepts_json(headers: &HeaderMap) -> bool {

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::answer::Reading;
 use crate::access::Caller;
 use crate::access::user::Permission;
-use crate::index::rebuild::{Order, Progress};
+use crate::index::rebuild::{Order, Progress, Rebuilt};
 
 /// How long a comparison may take before its caller hears of it: API Gateway waits for 29 seconds.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -22,9 +22,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
     path = "/index/rebuild",
     operation_id = "IndexRebuild",
     tag = "service",
+    request_body = Option<Order>,
     responses(
-        (status = 200, description = "The index is in step", body = serde_json::Value),
-        (status = 202, description = "There is more to do: ask again", body = serde_json::Value),
+        (status = 200, description = "The index is in step", body = Rebuilt),
+        (status = 202, description = "There is more to do: ask again", body = Rebuilt),
         (status = 404, description = "This registry has no index"),
     ),
 )]

@@ -6,36 +6,61 @@ use axum::Json;
 use axum::extract::{Extension, Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use shared::problem::Problem;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use super::App;
 use super::answer::{Reading, Writing};
 use super::body::Body;
-use super::files::{content, described};
+use super::files::{SignedRequest, content, described};
 use crate::access::Caller;
 use crate::access::user::Permission;
 use crate::artifact::{Id, Kind};
 use crate::audit::Action;
-use crate::content::{Begun, Completion, Draft, File, FilePath};
+use crate::content::{Begun, Completion, Draft, File, FilePath, UploadedPart};
 
 /// The most parts that are signed at once.
 const MOST_SIGNED: usize = 1000;
 
 /// Parts that somebody is about to send.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = AnnouncedParts)]
 pub(super) struct Announced {
     path: FilePath,
     parts: Vec<AnnouncedPart>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 struct AnnouncedPart {
     number: u16,
     /// In hexadecimal.
     sha256: String,
+}
+
+/// Where to send them.
+#[derive(Debug, Serialize, ToSchema)]
+struct SignedParts {
+    parts: Vec<SignedPart>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct SignedPart {
+    number: u16,
+    #[serde(flatten)]
+    request: SignedRequest,
+}
+
+/// What has arrived.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ArrivedParts {
+    upload_id: String,
+    path: FilePath,
+    parts: Vec<UploadedPart>,
+    /// After which the next page begins; none after the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next: Option<u16>,
 }
 
 /// Which upload is meant: its name alone does not tell where it is.
@@ -54,9 +79,9 @@ pub(super) struct Place {
     operation_id = "UploadBegin",
     tag = "files",
     params(("artifact_type" = Kind, Path, description = "The artifact's type"), ("id" = Id, Path, description = "The artifact's id")),
-    request_body = serde_json::Value,
+    request_body = Draft,
     responses(
-        (status = 201, description = "The upload, and how its parts are to be cut", body = serde_json::Value),
+        (status = 201, description = "The upload, and how its parts are to be cut", body = Begun),
         (status = 404, description = "There is no such artifact, or no such file"),
         (status = 501, description = "Files need a store in S3, and this registry has none"),
     ),
@@ -86,9 +111,9 @@ pub(super) async fn begin(
     operation_id = "UploadSign",
     tag = "files",
     params(("artifact_type" = Kind, Path, description = "The artifact's type"), ("id" = Id, Path, description = "The artifact's id"), ("upload_id" = String, Path, description = "The upload")),
-    request_body = serde_json::Value,
+    request_body = Announced,
     responses(
-        (status = 200, description = "What to send to S3, for each part", body = serde_json::Value),
+        (status = 200, description = "What to send to S3, for each part", body = SignedParts),
         (status = 413, description = "Too many parts at once, or the body is too large"),
         (status = 404, description = "There is no such artifact, or no such file"),
         (status = 501, description = "Files need a store in S3, and this registry has none"),
@@ -109,19 +134,18 @@ pub(super) async fn sign(
     }
     registry.read(kind, &id).await?;
     let content = content(&app, &registry, &id)?;
-    let mut parts: Vec<Value> = Vec::new();
+    let mut parts = Vec::new();
     for part in &announced.parts {
         let signed = content
             .part(&announced.path, &upload_id, part.number, &part.sha256)
             .await?;
-        let mut described = described(&signed);
-        if let Some(described) = described.as_object_mut() {
-            described.insert("number".to_owned(), part.number.into());
-        }
-        parts.push(described);
+        parts.push(SignedPart {
+            number: part.number,
+            request: described(&signed),
+        });
     }
     let no_store = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(([no_store], Json(json!({ "parts": parts }))).into_response())
+    Ok(([no_store], Json(SignedParts { parts })).into_response())
 }
 
 /// What has arrived of an upload, for whoever goes on.
@@ -132,7 +156,7 @@ pub(super) async fn sign(
     tag = "files",
     params(("artifact_type" = Kind, Path, description = "The artifact's type"), ("id" = Id, Path, description = "The artifact's id"), ("upload_id" = String, Path, description = "The upload"), Place),
     responses(
-        (status = 200, description = "The parts that have arrived", body = serde_json::Value),
+        (status = 200, description = "The parts that have arrived", body = ArrivedParts),
         (status = 404, description = "There is no such artifact, or no such file"),
         (status = 501, description = "Files need a store in S3, and this registry has none"),
     ),
@@ -143,7 +167,7 @@ pub(super) async fn parts(
     Extension(caller): Extension<Caller>,
     Query(place): Query<Place>,
     Reading(registry): Reading,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<ArrivedParts>, Problem> {
     caller.must(Permission::Upload)?;
     let (kind, id): (Kind, Id) = (kind.parse()?, id.parse()?);
     registry.read(kind, &id).await?;
@@ -151,11 +175,12 @@ pub(super) async fn parts(
     let (parts, next) = content(&app, &registry, &id)?
         .parts(&place.path, &upload_id, after)
         .await?;
-    let mut answer = json!({ "upload_id": upload_id, "path": place.path, "parts": parts });
-    if let (Some(next), Some(answer)) = (next, answer.as_object_mut()) {
-        answer.insert("next".to_owned(), next.into());
-    }
-    Ok(Json(answer))
+    Ok(Json(ArrivedParts {
+        upload_id,
+        path: place.path,
+        parts,
+        next,
+    }))
 }
 
 /// Makes a file of parts.
@@ -165,9 +190,9 @@ pub(super) async fn parts(
     operation_id = "UploadComplete",
     tag = "files",
     params(("artifact_type" = Kind, Path, description = "The artifact's type"), ("id" = Id, Path, description = "The artifact's id"), ("upload_id" = String, Path, description = "The upload")),
-    request_body = serde_json::Value,
+    request_body = Completion,
     responses(
-        (status = 200, description = "The file", body = serde_json::Value),
+        (status = 200, description = "The file", body = File),
         (status = 409, description = "Not all parts are there, or others change the file"),
         (status = 412, description = "There is such a file already"),
         (status = 404, description = "There is no such artifact, or no such file"),

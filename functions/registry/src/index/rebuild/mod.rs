@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
+use utoipa::ToSchema;
 
 use super::healing::Look;
 use super::{Index, IndexError, PATIENCE, standing};
@@ -49,8 +50,9 @@ const PURGE: [&str; 3] = [
 ];
 
 /// How the index is to be compared.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(as = IndexRebuildOrder)]
 pub struct Order {
     /// Only count what differs.
     pub dry_run: bool,
@@ -63,7 +65,8 @@ pub struct Order {
 }
 
 /// What a comparison came to. The numbers are those of the whole run, which may have taken several invocations.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = IndexRebuild)]
 pub struct Rebuilt {
     /// How far it got.
     pub state: Progress,
@@ -75,8 +78,9 @@ pub struct Rebuilt {
 }
 
 /// How far a run has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = IndexRebuildState)]
 pub enum Progress {
     /// Everything was compared.
     Finished,
@@ -89,8 +93,9 @@ pub enum Progress {
 }
 
 /// What a run found and did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
+#[schema(as = IndexRebuildCounts)]
 pub struct Counts {
     /// Objects in the bucket that may be artifacts.
     pub listed: i64,
