@@ -16,27 +16,27 @@ pub(super) const MAX_BYTES: u64 = 4 << 20;
 const AT_A_TIME: usize = 64;
 const PURPOSE: &str = "audit batch";
 /// Digits of the time in an identifier.
-const TIME: usize = 15;
+const TIME: usize = 17;
 /// Digits that nobody can guess.
 const RANDOM: usize = 16;
 
-/// What a batch is called: the millisecond of its writing, and a random number. The order of identifiers is that of times,
+/// What a batch is called: the microsecond of its writing, and a random number. The order of identifiers is that of times,
 /// and that of the keys.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct BatchId(String);
 
 impl BatchId {
-    /// One of this millisecond that nobody else has.
-    pub(super) fn new(milliseconds: u64) -> Result<Self, AuditError> {
+    /// One of this microsecond that nobody else has.
+    pub(super) fn new(microseconds: u64) -> Result<Self, AuditError> {
         let random = hex::encode(random()?);
-        Ok(Self(format!("{milliseconds:0TIME$}-{random}")))
+        Ok(Self(format!("{microseconds:0TIME$}-{random}")))
     }
 
     /// None of this time comes after it.
     pub(super) fn last_of(date: OffsetDateTime) -> Self {
         let last = "f".repeat(RANDOM);
-        Self(format!("{:0TIME$}-{last}", milliseconds(date)))
+        Self(format!("{:0TIME$}-{last}", microseconds(date)))
     }
 
     /// An identifier in the one way of writing it.
@@ -58,9 +58,9 @@ impl fmt::Display for BatchId {
     }
 }
 
-/// The milliseconds of a date since 1970; 0 before that.
-pub(super) fn milliseconds(date: OffsetDateTime) -> u64 {
-    u64::try_from(date.unix_timestamp_nanos() / 1_000_000).unwrap_or_default()
+/// The microseconds of a date since 1970; 0 before that.
+pub(super) fn microseconds(date: OffsetDateTime) -> u64 {
+    u64::try_from(date.unix_timestamp_nanos() / 1000).unwrap_or_default()
 }
 
 /// The content of the object.

@@ -10,7 +10,7 @@ pub(super) const BLOCKS: &str = "audit/0";
 pub(super) const ANCHOR: &str = "audit/head.json";
 /// Before the keys of all that is not in the chain yet, or never will be.
 pub(super) const PENDING: &str = "audit/pending/";
-/// Before the keys of batches: their times are padded to fifteen digits, which is enough for some thirty thousand years.
+/// Before the keys of batches: their times are padded to seventeen digits, which is enough for two centuries.
 pub(super) const BATCHES: &str = "audit/pending/0";
 /// Before the keys of batches that nobody could believe.
 const ASIDE: &str = "audit/pending/aside/";

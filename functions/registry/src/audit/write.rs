@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
-use super::batch::{Batch, BatchId, milliseconds};
+use super::batch::{Batch, BatchId, microseconds};
 use super::entry::Entry;
 use super::{AuditError, FOLD_EVERY, Trail, pause, place};
 use crate::store::StoreError;
@@ -27,7 +27,7 @@ pub(super) struct Waiting {
 /// Where this process writes, one batch after the other.
 #[derive(Debug, Default)]
 pub(super) struct Desk {
-    /// The millisecond of the last batch: the next one has a later one, whatever the clock says.
+    /// The microsecond of the last batch: the next one has a later one, whatever the clock says.
     last: u64,
     /// What is being written. It outlives whoever was writing it: it may be there already.
     sent: Option<Sent>,
@@ -115,7 +115,7 @@ impl Trail {
         desk: &mut Desk,
         waiting: &[Waiting],
     ) -> Result<(BatchId, Vec<u8>), AuditError> {
-        desk.last = milliseconds(OffsetDateTime::now_utc()).max(desk.last + 1);
+        desk.last = microseconds(OffsetDateTime::now_utc()).max(desk.last + 1);
         let id = BatchId::new(desk.last)?;
         let entries = waiting.iter().map(|waiting| waiting.entry.clone());
         let batch = Batch {
