@@ -29,7 +29,7 @@ async fn entries_are_found_by_artifact_in_the_order_they_were_written() {
     // More than the anchor's step, so that some are in the index and some are not.
     for number in 0..3 * ANCHOR_EVERY + 5 {
         let id = if number % 3 == 0 { "1" } else { "12" };
-        trail.record(entry(id, number)).await.unwrap();
+        write_block(&trail, entry(id, number)).await;
     }
     let own = of(&trail, "1").await;
     let expected: Vec<_> = (0..3 * ANCHOR_EVERY + 5)
@@ -59,7 +59,7 @@ async fn an_entry_has_the_fields_of_the_contract() {
 async fn a_new_process_goes_on_where_the_last_one_stopped() {
     let objects = memory();
     for number in 0..40 {
-        trail(&objects).record(entry("1", number)).await.unwrap();
+        write_block(&trail(&objects), entry("1", number)).await;
     }
     let verified = trail(&objects).verify(None).await.unwrap();
     assert_eq!((verified.head.sequence, verified.entries), (40, 40));
@@ -197,7 +197,7 @@ async fn a_cut_end_is_told_by_the_anchor_and_by_a_head_that_was_kept() {
     let objects = memory();
     let trail = trail(&objects);
     for number in 0..ANCHOR_EVERY + 3 {
-        trail.record(entry("1", number)).await.unwrap();
+        write_block(&trail, entry("1", number)).await;
     }
     let kept = trail.verify(None).await.unwrap().head;
     assert_eq!(kept.sequence, ANCHOR_EVERY + 3);
@@ -221,7 +221,7 @@ async fn a_lost_or_older_anchor_is_told_by_the_blocks_that_knew_it() {
     let trail = trail(&objects);
     let mut first = None;
     for number in 0..=2 * ANCHOR_EVERY {
-        trail.record(entry("1", number)).await.unwrap();
+        write_block(&trail, entry("1", number)).await;
         let anchor = objects.get("audit/head.json").await.unwrap();
         first = first.or(anchor.map(|(bytes, _)| bytes));
     }
@@ -253,7 +253,7 @@ async fn a_long_trail_is_verified_piece_by_piece_and_each_is_tied_to_the_last() 
         // The first ones are sealed by a key that is not ours any more; those after them vouch for them.
         let signing = if number < 70 { 8 } else { 7 };
         let trail = Trail::new(objects.clone(), keys(signing, &[]));
-        trail.record(entry("1", number)).await.unwrap();
+        write_block(&trail, entry("1", number)).await;
     }
     let trail = trail(&objects);
     let whole = trail.verify(None).await.unwrap();
@@ -291,8 +291,8 @@ async fn who_has_no_key_cannot_write_the_trail_anew() {
     let (objects, forged) = (memory(), memory());
     let other = Trail::new(forged.clone(), keys(8, &[]));
     for number in 0..5 {
-        trail(&objects).record(entry("1", number)).await.unwrap();
-        other.record(entry("2", number)).await.unwrap();
+        write_block(&trail(&objects), entry("1", number)).await;
+        write_block(&other, entry("2", number)).await;
     }
     for sequence in 1..=5 {
         let (bytes, _) = forged.get(&block(sequence)).await.unwrap().unwrap();
@@ -306,10 +306,10 @@ async fn who_has_no_key_cannot_write_the_trail_anew() {
 async fn blocks_of_a_key_that_is_gone_are_vouched_for_by_those_after_them() {
     let objects = memory();
     for number in 0..5 {
-        trail(&objects).record(entry("1", number)).await.unwrap();
+        write_block(&trail(&objects), entry("1", number)).await;
     }
     let later = Trail::new(objects.clone(), keys(8, &[7]));
-    later.record(entry("1", 5)).await.unwrap();
+    write_block(&later, entry("1", 5)).await;
     let latest = Trail::new(objects.clone(), keys(8, &[]));
     let verified = latest.verify(None).await.unwrap();
     assert_eq!(verified.entries, 6);
@@ -321,7 +321,7 @@ async fn no_bit_of_a_block_changes_unnoticed() {
     let objects = memory();
     let trail = trail(&objects);
     for number in 0..3 {
-        trail.record(entry("1", number)).await.unwrap();
+        write_block(&trail, entry("1", number)).await;
     }
     let kept = trail.verify(None).await.unwrap().head;
     for sequence in [2, 3] {
@@ -382,6 +382,7 @@ async fn write_in_turns(objects: &Objects, turns: &[(usize, u64)]) -> Verified {
         for written in join_all(entries).await {
             written.unwrap();
         }
+        fold(writer).await;
         number += count;
     }
     let verified = trail(objects).verify(None).await.unwrap();
@@ -394,6 +395,18 @@ async fn write_in_turns(objects: &Objects, turns: &[(usize, u64)]) -> Verified {
             .collect::<Vec<_>>()
     );
     verified
+}
+
+/// Writes an entry as a block of its own.
+async fn write_block(trail: &Trail, entry: Entry) {
+    trail.record(entry).await.unwrap();
+    fold(trail).await;
+}
+
+/// Puts what waits into the chain, as every reader does.
+async fn fold(trail: &Trail) {
+    let nobody = "nobody".parse().unwrap();
+    trail.entries(&nobody, 0, 1).await.unwrap();
 }
 
 /// Does something to this block.

@@ -221,16 +221,21 @@ async fn the_trail_is_verified_and_tampering_is_told() {
             &json!({ "head": head, "entries": 40, "complete": true })
         )
     );
-    // In memory there is nothing to wait for, so none waits for another, and each is a block.
-    assert!(head.starts_with("40:"), "{head}");
-    let kept = format!("/audit/verify?head={head}");
-    let url = json!({ "url": "https://example.com/later" });
-    client.json("POST", "/artifact/code", &url).await;
-    let (status, trail) = client.json("GET", &kept, &Value::Null).await;
-    assert_eq!((status, &trail["entries"]), (200, &json!(41)));
+    // What waited is one block.
+    assert!(head.starts_with("1:"), "{head}");
+    let mut kept = String::new();
+    for number in 41..50 {
+        let url = json!({ "url": format!("https://example.com/later/{number}") });
+        client.json("POST", "/artifact/code", &url).await;
+        kept = format!("/audit/verify?head={}", trail["head"].as_str().unwrap());
+        let (status, later) = client.json("GET", &kept, &Value::Null).await;
+        assert_eq!((status, &later["entries"]), (200, &json!(number)));
+        kept = format!("/audit/verify?head={}", later["head"].as_str().unwrap());
+    }
+    assert!(kept.contains("=10:"), "{kept}");
     let from = format!("/audit/verify?from={head}");
     let (status, trail) = client.json("GET", &from, &Value::Null).await;
-    assert_eq!((status, &trail["entries"]), (200, &json!(1)));
+    assert_eq!((status, &trail["entries"]), (200, &json!(9)));
     for query in ["head=x", "head=7", "from=7:00", "head=%00"] {
         let path = format!("/audit/verify?{query}");
         let status = client.status(Some(&client.admin), "GET", &path, "").await;
@@ -254,14 +259,22 @@ async fn the_trail_is_verified_and_tampering_is_told() {
     );
     objects.replace(key, bytes, &etag).await.unwrap();
     // The end is cut off.
-    for sequence in [40, 41] {
+    for sequence in [9, 10] {
         let key = format!("audit/{sequence:020}.json");
         objects.delete(&key).await.unwrap();
     }
     let (status, _) = client.json("GET", "/audit/verify", &Value::Null).await;
     assert_eq!(status, 200, "nobody can tell without the head");
     let (status, problem) = client.json("GET", &kept, &Value::Null).await;
-    assert_eq!((status, &problem["sequence"]), (409, &json!(40)));
+    assert_eq!((status, &problem["sequence"]), (409, &json!(9)));
+    let stray = "audit/pending/0stray.json";
+    objects.create(stray, Vec::new()).await.unwrap();
+    let (status, problem) = client.json("GET", "/audit/verify", &Value::Null).await;
+    assert_eq!(
+        (status, &problem["object"], &problem["problem"]),
+        (409, &json!(stray), &json!("was changed"))
+    );
+    assert!(problem["head"].as_str().unwrap().starts_with("8:"));
 }
 
 #[tokio::test]
@@ -269,7 +282,7 @@ async fn nothing_is_done_that_cannot_be_written_down() {
     let (store, _folder) = support::embedded().await;
     let client = Client::on(&store).await;
     let url = json!({ "url": "https://example.com/bert" });
-    break_block(&store, 1);
+    break_trail(&store);
     assert_eq!(client.json("POST", "/artifact/model", &url).await.0, 503);
     let everything = json!([{ "name": "*" }]);
     let found = client.json("POST", "/artifacts", &everything).await;
@@ -281,7 +294,7 @@ async fn nothing_is_done_that_cannot_be_written_down() {
     let id = created["metadata"]["id"].as_str().unwrap();
     let path = format!("/artifacts/model/{id}");
 
-    break_block(&store, 2);
+    break_trail(&store);
     let change =
         json!({ "metadata": created["metadata"], "data": { "url": "https://example.com/new" } });
     assert_eq!(client.json("PUT", &path, &change).await.0, 503);
@@ -407,11 +420,11 @@ async fn a_registration_that_is_interrupted_anywhere_is_written_down_if_anybody_
     registry.trail().verify(None).await.unwrap();
 }
 
-/// From now on, this block of the trail cannot be written.
-fn break_block(store: &EmbeddedS3, sequence: u64) {
+/// From now on, nothing can be written down.
+fn break_trail(store: &EmbeddedS3) {
     let target = Target {
         operation: Some("PutObject".to_owned()),
-        key: Some(format!("audit/{sequence:020}.json")),
+        prefix: Some("audit/".to_owned()),
         ..Target::default()
     };
     store.faults().inject(Fault::AccessDenied, target);

@@ -104,6 +104,8 @@ pub struct Target {
     pub operation: Option<String>,
     /// Only this key.
     pub key: Option<String>,
+    /// Only keys that begin so.
+    pub prefix: Option<String>,
     /// Only so many requests, then the fault is gone.
     pub requests: Option<u64>,
     /// Only this share of them, from 0 to 1; `None` is all.
@@ -279,6 +281,10 @@ impl Target {
             .as_deref()
             .is_none_or(|wanted| wanted == operation)
             && self.key.as_deref().is_none_or(|wanted| key == Some(wanted))
+            && self
+                .prefix
+                .as_deref()
+                .is_none_or(|prefix| key.is_some_and(|key| key.starts_with(prefix)))
             && self.requests != Some(0)
             && self.share.is_none_or(|share| {
                 f64::from(u32::try_from(random_below(1_000_000)).unwrap_or(0)) < share * 1e6

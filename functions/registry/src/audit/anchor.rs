@@ -14,6 +14,10 @@ use crate::store::{Etag, StoreError};
 
 /// Blocks that one move goes over at most: what is left is for the next.
 const MAX_STEP: u64 = 64;
+/// Notes in the index after which a move goes no further.
+const MAX_NOTES: usize = 1000;
+/// Notes written at the same time.
+const NOTES_AT_A_TIME: usize = 64;
 
 #[derive(Serialize, Deserialize)]
 struct Anchor {
@@ -36,7 +40,7 @@ impl Trail {
     }
 
     /// Moves the anchor towards the last block, after noting what is in between in the index. The trail is whole without it, so a failure is
-    /// only logged: the next writer tries again.
+    /// only logged: the next one who folds tries again.
     pub(super) async fn move_anchor(&self) {
         // One of this process is enough.
         let Ok(_turn) = self.anchoring.try_lock() else {
@@ -58,8 +62,9 @@ impl Trail {
             return Ok(());
         };
         let sequences: Vec<u64> = (before + 1..=last).collect();
-        let mut hash = None;
-        for some in sequences.chunks(AT_A_TIME) {
+        let mut reached = None;
+        let mut notes = 0;
+        'blocks: for some in sequences.chunks(AT_A_TIME) {
             for (block, own) in
                 try_join_all(some.iter().map(|sequence| self.block(*sequence))).await?
             {
@@ -69,19 +74,23 @@ impl Trail {
                     .map(|entry| &entry.artifact.id)
                     .collect();
                 let ids: Vec<&Id> = ids.into_iter().collect();
-                for some in ids.chunks(AT_A_TIME) {
+                for some in ids.chunks(NOTES_AT_A_TIME) {
                     try_join_all(some.iter().map(|id| self.note(id, block.sequence))).await?;
                 }
-                hash = Some(own);
+                notes += ids.len();
+                reached = Some(Head {
+                    sequence: block.sequence,
+                    hash: own,
+                });
+                if notes >= MAX_NOTES {
+                    break 'blocks;
+                }
             }
         }
-        let Some(hash) = hash else {
+        let Some(head) = reached else {
             return Ok(());
         };
-        let head = Head {
-            sequence: last,
-            hash,
-        };
+        let last = head.sequence;
         let bytes = seal("audit anchor", &Anchor { head }, &self.keys)
             .map_err(|error| AuditError::Unwritable(error.to_string()))?;
         let moved = match &anchor {
@@ -99,8 +108,8 @@ impl Trail {
         }
     }
 
-    /// The greatest anchor that this process knows. Not under the lock of the chain: who moves the anchor must not wait for
-    /// who writes.
+    /// The greatest anchor that this process knows. Not under the lock of the folder: who moves the anchor must not wait for
+    /// who folds.
     pub(super) fn known_anchor(&self) -> u64 {
         self.anchored.load(Ordering::SeqCst)
     }

@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::Problem;
+use super::batch::BatchId;
 use crate::access::token::Keys;
 use crate::artifact::{Id, Kind};
 use crate::record::Record;
@@ -93,7 +94,15 @@ pub(super) struct Block {
     /// Random. Two instances may have the same to write at the same time; without it, each would take the block of
     /// the other for its own.
     pub(super) nonce: String,
+    /// In the order of their batches.
     pub(super) entries: Vec<Entry>,
+    /// The batches that these entries were in. None in a block from before there were batches, whose writer had waited
+    /// for its place.
+    #[serde(default)]
+    pub(super) batches: Vec<BatchId>,
+    /// The latest batch that this block or one before it has taken.
+    #[serde(default)]
+    pub(super) latest: Option<BatchId>,
 }
 
 /// The SHA-256 of an object's bytes, in hexadecimal digits.
@@ -182,7 +191,7 @@ pub(super) enum Seal {
     UnknownKey,
 }
 
-/// `content` as bytes with the code of the signing key. `purpose` keeps blocks and anchors apart.
+/// `content` as bytes with the code of the signing key. `purpose` keeps blocks, batches and anchors apart.
 pub(super) fn seal(
     purpose: &str,
     content: &impl Serialize,

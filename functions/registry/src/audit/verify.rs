@@ -3,6 +3,7 @@
 use std::fmt;
 
 use futures_util::future::try_join_all;
+use shared::telemetry::chain;
 
 use super::entry::{Block, Hash, Head, Seal, open};
 use super::{AT_A_TIME, AuditError, PAGE, Trail, place};
@@ -23,6 +24,8 @@ pub enum Problem {
     UnknownKey,
     /// It says that the anchor was farther than it is.
     AnchorLost,
+    /// It waits for its place, and is sealed by a key that is not ours.
+    Foreign,
 }
 
 impl fmt::Display for Problem {
@@ -34,6 +37,7 @@ impl fmt::Display for Problem {
             Self::Detached => "does not follow the one before it",
             Self::UnknownKey => "is sealed by an unknown key, as are those after it",
             Self::AnchorLost => "knows of an anchor that is gone",
+            Self::Foreign => "is sealed by an unknown key",
         })
     }
 }
@@ -60,6 +64,16 @@ pub enum VerifyError {
         sequence: u64,
         /// What is wrong with it.
         problem: Problem,
+    },
+    /// The chain is whole, and beside it there is something that will not get into it.
+    #[error("{key}, of the audit trail, {problem}")]
+    Batch {
+        /// The object.
+        key: String,
+        /// What is wrong with it.
+        problem: Problem,
+        /// What the chain is.
+        verified: Verified,
     },
     /// The anchor is not what was written: how long the trail was cannot be told.
     #[error("the anchor of the audit trail was changed")]
@@ -105,6 +119,7 @@ impl Trail {
         kept: Option<&Head>,
         most: u64,
     ) -> Result<Verified, VerifyError> {
+        let stray = self.fold_to_verify().await?;
         let anchor = self.anchor_to_verify().await?;
         let mut walk = Walk::new(from, anchor.into_iter().chain(kept.cloned()).collect());
         let is_complete = self.walk(&mut walk, most).await?;
@@ -115,7 +130,28 @@ impl Trail {
         if anchor.is_none_or(|head| head.sequence < known) && known > 0 {
             return Err(broken(by, Problem::AnchorLost));
         }
-        Ok(verified)
+        match stray {
+            Some((key, problem)) => Err(VerifyError::Batch {
+                key,
+                problem,
+                verified,
+            }),
+            None => Ok(verified),
+        }
+    }
+
+    /// Folds, as far as that can be done, and returns the first of what nobody can fold.
+    async fn fold_to_verify(&self) -> Result<Option<(String, Problem)>, VerifyError> {
+        // The chain can be verified without.
+        let note = |error: AuditError| tracing::warn!(error = %chain(&error), "the audit trail was not folded");
+        self.fold().await.unwrap_or_else(note);
+        let strays = self.strays().await;
+        let (strays, has_returned) =
+            strays.map_err(|error| VerifyError::Unreadable(error.into()))?;
+        if has_returned {
+            self.fold().await.unwrap_or_else(note);
+        }
+        Ok(strays.into_iter().next())
     }
 
     /// Goes on for at most so many blocks. Returns whether they were the last.

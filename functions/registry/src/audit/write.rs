@@ -1,24 +1,21 @@
-//! Writing: whoever gets the chain writes for all who wait.
+//! Writing: whoever gets the desk writes for all who wait.
 
 use std::mem;
 use std::sync::PoisonError;
-use std::time::Duration;
 
+use time::OffsetDateTime;
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
-use super::entry::{Block, Entry, Hash, Head, seal};
-use super::{ANCHOR_EVERY, AuditError, Trail, place};
+use super::batch::{Batch, BatchId, microseconds};
+use super::entry::Entry;
+use super::{AuditError, FOLD_EVERY, Trail, pause, place};
 use crate::store::StoreError;
 
-/// Entries in one block: some 100 KB.
+/// Entries in one batch: some 100 KB.
 const MAX_ENTRIES: usize = 256;
 /// Times that a store is asked that does not answer.
 const TRIES: u32 = 3;
-/// Places lost to others in a row before giving up: some 20 seconds.
-const MAX_LOSSES: u32 = 200;
-/// The longest pause after a lost place, in milliseconds. Pauses are random, lest the same writers meet again.
-const MAX_PAUSE: u64 = 200;
 
 /// An entry whose author waits.
 #[derive(Debug)]
@@ -27,20 +24,22 @@ pub(super) struct Waiting {
     done: oneshot::Sender<Result<(), AuditError>>,
 }
 
-/// What this process knows of the end of the chain.
+/// Where this process writes, one batch after the other.
 #[derive(Debug, Default)]
-pub(super) struct Chain {
-    /// The last block that is known. Others may have written more.
-    head: Option<Head>,
-    /// What is being written. It outlives whoever was writing it: its block may be there already.
-    batch: Option<Batch>,
+pub(super) struct Desk {
+    /// The microsecond of the last batch: the next one has a later one, whatever the clock says.
+    last: u64,
+    /// What is being written. It outlives whoever was writing it: it may be there already.
+    sent: Option<Sent>,
+    /// Batches since this process has last folded.
+    unfolded: u32,
 }
 
 #[derive(Debug)]
-struct Batch {
+struct Sent {
+    id: BatchId,
+    bytes: Vec<u8>,
     waiting: Vec<Waiting>,
-    /// As it was sent last, and to which place.
-    sent: Option<(u64, Vec<u8>)>,
 }
 
 impl Trail {
@@ -51,101 +50,89 @@ impl Trail {
     /// [`AuditError::Unavailable`], [`AuditError::Busy`] or [`AuditError::Unwritable`].
     pub async fn record(&self, entry: Entry) -> Result<(), AuditError> {
         let (done, mut answer) = oneshot::channel();
-        self.pending
+        self.waiting
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(Waiting { entry, done });
-        let mut chain = tokio::select! {
+        let mut desk = tokio::select! {
             biased;
             // Somebody else has written it.
             answer = &mut answer => return answer.unwrap_or(Err(AuditError::Busy)),
-            chain = self.chain.lock() => chain,
+            desk = self.desk.lock() => desk,
         };
         loop {
             match answer.try_recv() {
                 Ok(answer) => {
-                    let head = chain.head.as_ref().map_or(0, |head| head.sequence);
-                    drop(chain);
-                    let is_anchor_due = head.saturating_sub(self.known_anchor()) >= ANCHOR_EVERY;
-                    if is_anchor_due {
-                        self.move_anchor().await;
+                    let is_due = desk.unfolded >= FOLD_EVERY;
+                    if is_due {
+                        desk.unfolded = 0;
+                    }
+                    drop(desk);
+                    if is_due {
+                        self.fold_in_passing().await;
                     }
                     return answer;
                 }
                 // At first it may be the turn of what others have waited for longer.
-                Err(TryRecvError::Empty) => self.write_batch(&mut chain).await,
+                Err(TryRecvError::Empty) => self.write_batch(&mut desk).await,
                 Err(TryRecvError::Closed) => return Err(AuditError::Busy),
             }
         }
     }
 
-    /// Writes one block, and tells those whose entries are in it.
-    async fn write_batch(&self, chain: &mut Chain) {
-        if chain.batch.is_none() {
-            let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = pending.len().min(MAX_ENTRIES);
-            let later = pending.split_off(count);
-            chain.batch = Some(Batch {
-                waiting: mem::replace(&mut *pending, later),
-                sent: None,
-            });
+    /// Writes one batch, and tells those whose entries are in it.
+    async fn write_batch(&self, desk: &mut Desk) {
+        // Nobody waits for what was interrupted: perhaps long ago, and then better not now.
+        let is_forgotten =
+            |sent: &Sent| sent.waiting.iter().all(|waiting| waiting.done.is_closed());
+        if desk.sent.as_ref().is_some_and(is_forgotten) {
+            desk.sent = None;
         }
-        let answer = self.append(chain).await;
-        if answer.is_err() {
-            // What is at the end now is to be asked.
-            chain.head = None;
+        if desk.sent.is_none() {
+            let waiting = self.take_waiting();
+            match self.next_batch(desk, &waiting) {
+                Ok((id, bytes)) => desk.sent = Some(Sent { id, bytes, waiting }),
+                Err(error) => return tell(waiting, &Err(error)),
+            }
         }
-        for waiting in chain
-            .batch
-            .take()
-            .into_iter()
-            .flat_map(|batch| batch.waiting)
-        {
-            // Who does not wait any more need not be told.
-            let _gone = waiting.done.send(answer.clone());
+        let Some(sent) = &desk.sent else { return };
+        let answer = self.send(sent).await;
+        desk.unfolded = desk.unfolded.saturating_add(1);
+        if let Some(sent) = desk.sent.take() {
+            tell(sent.waiting, &answer);
         }
     }
 
-    /// Writes the chain's batch to the next place that is free. If it is interrupted, the next call goes on.
-    async fn append(&self, chain: &mut Chain) -> Result<(), AuditError> {
-        let mut losses = 0;
+    fn take_waiting(&self) -> Vec<Waiting> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = waiting.len().min(MAX_ENTRIES);
+        let later = waiting.split_off(count);
+        mem::replace(&mut *waiting, later)
+    }
+
+    fn next_batch(
+        &self,
+        desk: &mut Desk,
+        waiting: &[Waiting],
+    ) -> Result<(BatchId, Vec<u8>), AuditError> {
+        desk.last = microseconds(OffsetDateTime::now_utc()).max(desk.last + 1);
+        let id = BatchId::new(desk.last)?;
+        let entries = waiting.iter().map(|waiting| waiting.entry.clone());
+        let batch = Batch {
+            id: id.clone(),
+            entries: entries.collect(),
+        };
+        Ok((id, self.seal_batch(&batch)?))
+    }
+
+    /// If it is interrupted, the next call goes on: the same bytes to the same place.
+    async fn send(&self, sent: &Sent) -> Result<(), AuditError> {
+        let key = place::batch(&sent.id);
         let mut failures = 0;
         loop {
-            let sent = chain.batch.as_ref().and_then(|batch| batch.sent.clone());
-            let (sequence, bytes) = match sent {
-                // The same bytes to the same place: if they are there already, they are ours.
-                Some(sent) => sent,
-                None => self.next_block(chain).await?,
-            };
-            let key = place::block(sequence);
-            match self.objects.create(&key, bytes.clone()).await {
-                Ok(_) => {
-                    chain.head = Some(head_of(sequence, &bytes));
-                    return Ok(());
-                }
-                Err(StoreError::Exists | StoreError::Changed) => {
-                    let there = self.objects.get(&key).await?.map(|(there, _)| there);
-                    if there.as_ref() == Some(&bytes) {
-                        chain.head = Some(head_of(sequence, &bytes));
-                        return Ok(());
-                    }
-                    if let Some(batch) = &mut chain.batch {
-                        batch.sent = None;
-                    }
-                    losses += 1;
-                    // Gone since is gone for good: then the end is looked for again.
-                    chain.head = there.map(|there| head_of(sequence, &there));
-                    if losses >= MAX_LOSSES {
-                        return Err(AuditError::Busy);
-                    }
-                    // The first time, what was known was old; after that there is a crowd.
-                    if losses > 1 {
-                        pause(losses).await?;
-                    }
-                    if let Some(head) = chain.head.clone() {
-                        chain.head = Some(self.last_after(head).await?);
-                    }
-                }
+            match self.objects.create(&key, sent.bytes.clone()).await {
+                // Nobody else knows the place: what is there has come from here.
+                Ok(_) | Err(StoreError::Exists) => return Ok(()),
                 Err(error) => {
                     failures += 1;
                     if failures >= TRIES {
@@ -156,74 +143,11 @@ impl Trail {
             }
         }
     }
-
-    /// The batch as the block after the last that is known.
-    async fn next_block(&self, chain: &mut Chain) -> Result<(u64, Vec<u8>), AuditError> {
-        let head = match chain.head.clone() {
-            Some(head) => head,
-            None => self.find_head().await?,
-        };
-        let sequence = head.sequence + 1;
-        let waiting = chain.batch.iter().flat_map(|batch| &batch.waiting);
-        let block = Block {
-            sequence,
-            previous: head.hash,
-            anchored: self.known_anchor(),
-            nonce: hex::encode(random()?),
-            entries: waiting.map(|waiting| waiting.entry.clone()).collect(),
-        };
-        let bytes = seal("audit block", &block, &self.keys)
-            .map_err(|error| AuditError::Unwritable(error.to_string()))?;
-        if let Some(batch) = &mut chain.batch {
-            batch.sent = Some((sequence, bytes.clone()));
-        }
-        Ok((sequence, bytes))
-    }
-
-    /// The end of the chain, wherever others have moved it.
-    async fn find_head(&self) -> Result<Head, AuditError> {
-        let anchor = match self.anchor().await? {
-            Some((head, _)) => head,
-            None => Head::none(),
-        };
-        self.note_anchor(anchor.sequence);
-        self.last_after(anchor).await
-    }
-
-    /// The last block there is, which is `head` if there is none after it.
-    async fn last_after(&self, head: Head) -> Result<Head, AuditError> {
-        let after = place::block(head.sequence);
-        let keys = self.keys_after(place::BLOCKS, Some(after)).await?;
-        let Some(sequence) = keys.iter().rev().find_map(|key| place::sequence(key)) else {
-            return Ok(head);
-        };
-        let object = self.objects.get(&place::block(sequence)).await?;
-        // It was listed: nobody but an intruder deletes blocks.
-        let (bytes, _) = object.ok_or(AuditError::Broken {
-            sequence,
-            problem: super::Problem::Missing,
-        })?;
-        Ok(head_of(sequence, &bytes))
-    }
 }
 
-fn head_of(sequence: u64, bytes: &[u8]) -> Head {
-    Head {
-        sequence,
-        hash: Hash::of(bytes),
+/// Who does not wait any more need not be told.
+fn tell(waiting: Vec<Waiting>, answer: &Result<(), AuditError>) {
+    for waiting in waiting {
+        let _gone = waiting.done.send(answer.clone());
     }
-}
-
-/// Waits a random time, longer the more often it was in vain.
-async fn pause(times: u32) -> Result<(), AuditError> {
-    let longest = MAX_PAUSE.min(5 << times.min(10));
-    let milliseconds = u64::from_le_bytes(random()?) % longest;
-    tokio::time::sleep(Duration::from_millis(milliseconds)).await;
-    Ok(())
-}
-
-fn random() -> Result<[u8; 8], AuditError> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).map_err(|error| AuditError::Unwritable(error.to_string()))?;
-    Ok(bytes)
 }

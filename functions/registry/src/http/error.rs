@@ -143,6 +143,18 @@ impl From<VerifyError> for Problem {
                     .extension("sequence", sequence)
                     .extension("problem", problem.to_string())
             }
+            VerifyError::Batch {
+                key,
+                problem,
+                verified,
+            } => {
+                tracing::error!(?key, %problem, "the audit trail has something beside its chain");
+                let detail = "the chain is whole, and beside it there is something that will not get into it";
+                Self::new(StatusCode::CONFLICT, detail)
+                    .extension("object", key)
+                    .extension("problem", problem.to_string())
+                    .extension("head", verified.head.to_string())
+            }
             VerifyError::Anchor => {
                 tracing::error!("the anchor of the audit trail was changed");
                 Self::new(StatusCode::CONFLICT, error.to_string())
