@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use shared::database::{ConnectError, Connection, Database, is_worth_another_try};
-use shared::telemetry::chain;
+use shared::telemetry::{self, Metric, chain};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Client;
@@ -95,6 +95,18 @@ impl Connections {
     where
         F: Future<Output = Result<T, tokio_postgres::Error>>,
     {
+        let done = self.try_twice(within, work).await;
+        done.inspect_err(count_failure)
+    }
+
+    async fn try_twice<T, F>(
+        &self,
+        within: Duration,
+        work: impl Fn(Arc<Session>) -> F,
+    ) -> Result<T, DatabaseError>
+    where
+        F: Future<Output = Result<T, tokio_postgres::Error>>,
+    {
         let deadline = Instant::now() + within;
         let _slot = permit(&self.slots, deadline).await?;
         let mut attempt = 1;
@@ -126,9 +138,12 @@ impl Connections {
         &self,
         deadline: Instant,
     ) -> Result<(Session, SemaphorePermit<'_>), DatabaseError> {
-        let permit = permit(&self.searches, deadline).await?;
-        let session = self.session(true, deadline).await?;
-        Ok((session, permit))
+        let begun = async {
+            let permit = permit(&self.searches, deadline).await?;
+            let session = self.session(true, deadline).await?;
+            Ok((session, permit))
+        };
+        begun.await.inspect_err(count_failure)
     }
 
     /// Keeps a connection for its next use.
@@ -193,6 +208,10 @@ impl Connections {
         // Each change is one assignment.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn count_failure(_of_any_kind: &DatabaseError) {
+    telemetry::publish(&[Metric::count("IndexFailures", 1)]);
 }
 
 async fn permit(
