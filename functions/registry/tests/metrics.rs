@@ -44,9 +44,10 @@ impl Place {
         }
     }
 
-    fn inject(&self, fault: Fault, operation: &str) {
+    fn inject(&self, fault: Fault, operation: &str, key: Option<String>) {
         let target = Target {
             operation: Some(operation.to_owned()),
+            key,
             ..Target::default()
         };
         self.store.faults().inject(fault, target);
@@ -193,7 +194,8 @@ async fn every_request_is_counted_by_its_kind_and_by_what_became_of_it() {
             "{path}"
         );
     }
-    place.inject(Fault::AccessDenied, "GetObject");
+    let key = format!("artifacts/{id}/metadata.json");
+    place.inject(Fault::AccessDenied, "GetObject", Some(key));
     let path = format!("/artifacts/model/{id}");
     assert_eq!(deployed.send("GET", &path, &none).await.0, 503);
     // A login, a registration, and the eight above.
@@ -348,15 +350,23 @@ async fn sources_that_are_late_or_fail_are_counted_and_asked_with_the_tokens_of_
 async fn ratings_that_are_not_kept_or_made_without_a_look_around_are_counted() {
     let place = Place::start().await;
     let deployed = Deployed::start(&place.endpoint, &[]).await;
-    let id = deployed.create("model", "https://github.com/a/b").await;
-    // What it refers to came later, so it has to be rated anew.
-    deployed.create("code", "https://github.com/a/b").await;
-    let rate = format!("/artifact/model/{id}/rate");
-    place.inject(Fault::AccessDenied, "PutObject");
-    assert_eq!(deployed.send("GET", &rate, &Value::Null).await.0, 200);
+    // Another writer's, who has not rated it.
+    let record = json!({
+        "metadata": { "id": "7", "name": "7", "type": "model" },
+        "data": { "url": "https://example.com/7" },
+    });
+    let key = "artifacts/7/metadata.json".to_owned();
+    let written = place.store.client().put_object().bucket(BUCKET).key(&key);
+    let written = written.body(record.to_string().into_bytes().into()).send();
+    written.await.unwrap();
+    let rate = "/artifact/model/7/rate";
+    place.inject(Fault::AccessDenied, "PutObject", Some(key));
+    assert_eq!(deployed.send("GET", rate, &Value::Null).await.0, 200);
     assert_eq!(deployed.values("RatingsNotKept", 1).await, [1.0]);
     place.store.faults().clear();
-    place.inject(Fault::Hang(Duration::from_hours(1)), "ListObjectsV2");
-    assert_eq!(deployed.send("GET", &rate, &Value::Null).await.0, 200);
+    // An instance that does not know yet what there is.
+    let deployed = Deployed::start(&place.endpoint, &[]).await;
+    place.inject(Fault::Hang(Duration::from_hours(1)), "ListObjectsV2", None);
+    assert_eq!(deployed.send("GET", rate, &Value::Null).await.0, 200);
     assert_eq!(deployed.values("RatingsIncomplete", 1).await, [1.0]);
 }
