@@ -350,10 +350,11 @@ async fn sources_that_are_late_or_fail_are_counted_and_asked_with_the_tokens_of_
 async fn ratings_that_are_not_kept_or_made_without_a_look_around_are_counted() {
     let place = Place::start().await;
     let deployed = Deployed::start(&place.endpoint, &[]).await;
-    // Another writer's, who has not rated it.
+    // Another writer's, who has not rated it. It refers to something that may be registered.
+    let url = "https://huggingface.co/a/b";
     let record = json!({
         "metadata": { "id": "7", "name": "7", "type": "model" },
-        "data": { "url": "https://example.com/7" },
+        "data": { "url": url, "hf_data": [{ "repo_id": "a/b", "card_yaml": { "datasets": ["bookcorpus"] } }] },
     });
     let key = "artifacts/7/metadata.json".to_owned();
     let written = place.store.client().put_object().bucket(BUCKET).key(&key);
@@ -364,8 +365,10 @@ async fn ratings_that_are_not_kept_or_made_without_a_look_around_are_counted() {
     assert_eq!(deployed.send("GET", rate, &Value::Null).await.0, 200);
     assert_eq!(deployed.values("RatingsNotKept", 1).await, [1.0]);
     place.store.faults().clear();
-    // An instance that does not know yet what there is.
+    // An instance that knows where the trail ends, and not yet what there is.
     let deployed = Deployed::start(&place.endpoint, &[]).await;
+    let trail = deployed.send("GET", "/artifact/model/7/audit", &Value::Null);
+    assert_eq!(trail.await.0, 200);
     place.inject(Fault::Hang(Duration::from_hours(1)), "ListObjectsV2", None);
     assert_eq!(deployed.send("GET", rate, &Value::Null).await.0, 200);
     assert_eq!(deployed.values("RatingsIncomplete", 1).await, [1.0]);
