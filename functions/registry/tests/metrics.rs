@@ -1,6 +1,7 @@
 //! What the executables tell CloudWatch: lines of their standard output, for alarms and the dashboard.
 #![expect(
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::unwrap_used,
     reason = "helpers of tests stop at what they do not expect"
 )]
@@ -83,13 +84,11 @@ impl Deployed {
             function,
             token: String::new(),
         };
-        deployed.token = deployed
-            .log_in(PASSWORD)
-            .await
-            .1
+        let (_, token) = deployed.log_in(PASSWORD).await;
+        token
             .as_str()
             .unwrap_or_default()
-            .to_owned();
+            .clone_into(&mut deployed.token);
         deployed
     }
 
@@ -201,22 +200,12 @@ async fn every_request_is_counted_by_its_kind_and_by_what_became_of_it() {
     // A login, a registration, and the eight above.
     let requests = deployed.values("Requests", 10).await;
     assert_eq!(requests, [1.0; 10]);
-    assert_eq!(
-        deployed
-            .values("RequestsRefused", 10)
-            .await
-            .iter()
-            .sum::<f64>(),
-        2.0
-    );
-    assert_eq!(
-        deployed
-            .values("RequestsFailed", 10)
-            .await
-            .iter()
-            .sum::<f64>(),
-        1.0
-    );
+    let counted = deployed.values("RequestsRefused", 10).await;
+    let counted = counted.iter().filter(|value| **value > 0.0);
+    assert_eq!(counted.count(), 2);
+    let counted = deployed.values("RequestsFailed", 10).await;
+    let counted = counted.iter().filter(|value| **value > 0.0);
+    assert_eq!(counted.count(), 1);
     assert_eq!(deployed.values("FallbackAnswers", 10).await, [0.0; 10]);
     let mut counted = Vec::new();
     for (name, count) in [

@@ -95,25 +95,16 @@ impl Connections {
     where
         F: Future<Output = Result<T, tokio_postgres::Error>>,
     {
-        let done = self.try_twice(within, work).await;
-        done.inspect_err(count_failure)
-    }
-
-    async fn try_twice<T, F>(
-        &self,
-        within: Duration,
-        work: impl Fn(Arc<Session>) -> F,
-    ) -> Result<T, DatabaseError>
-    where
-        F: Future<Output = Result<T, tokio_postgres::Error>>,
-    {
         let deadline = Instant::now() + within;
-        let _slot = permit(&self.slots, deadline).await?;
+        let slot = permit(&self.slots, deadline).await;
+        let _slot = slot.inspect_err(count_failure)?;
         let mut attempt = 1;
         loop {
-            let session = Arc::new(self.session(attempt == 1, deadline).await?);
+            let session = self.session(attempt == 1, deadline).await;
+            let session = Arc::new(session.inspect_err(count_failure)?);
             let worked = timeout_at(deadline, work(Arc::clone(&session))).await;
-            match worked.map_err(|_elapsed| DatabaseError::Late)? {
+            let worked = worked.map_err(|_elapsed| DatabaseError::Late);
+            match worked.inspect_err(count_failure)? {
                 Ok(done) => {
                     self.keep(session);
                     return Ok(done);
@@ -126,7 +117,9 @@ impl Connections {
                     if !is_worth_another_try(&error) {
                         self.keep(session);
                     }
-                    return Err(error.into());
+                    let error = error.into();
+                    count_failure(&error);
+                    return Err(error);
                 }
             }
         }
@@ -138,12 +131,10 @@ impl Connections {
         &self,
         deadline: Instant,
     ) -> Result<(Session, SemaphorePermit<'_>), DatabaseError> {
-        let begun = async {
-            let permit = permit(&self.searches, deadline).await?;
-            let session = self.session(true, deadline).await?;
-            Ok((session, permit))
-        };
-        begun.await.inspect_err(count_failure)
+        let permit = permit(&self.searches, deadline).await;
+        let permit = permit.inspect_err(count_failure)?;
+        let session = self.session(true, deadline).await;
+        Ok((session.inspect_err(count_failure)?, permit))
     }
 
     /// Keeps a connection for its next use.

@@ -139,7 +139,7 @@ async fn without_the_database_reading_by_id_goes_on_and_the_rest_is_asked_to_com
     }
     assert_eq!(world.truth().await.len(), 1);
     proxy.set(Fault::Pass);
-    tokio::time::sleep(std::time::Duration::from_millis(2_100)).await;
+    sleep(Duration::from_millis(2_100)).await;
     let (status, found) = send(&api, "user", "GET", "/artifact/byName/1", "").await;
     assert_eq!((status, found.as_array().unwrap().len()), (200, 1));
     assert_eq!(health().await, "ok");
