@@ -160,7 +160,7 @@ mod tests {
             1_700_000_000_123,
             &[
                 Metric::count("Applied", 3),
-                Metric::milliseconds("Lag", std::time::Duration::from_nanos(1)),
+                Metric::milliseconds("Lag", std::time::Duration::from_millis(1_500)),
             ],
         );
         let expected = json!({
@@ -177,7 +177,7 @@ mod tests {
             },
             "FunctionName": "sy\"nc",
             "Applied": 3.0,
-            "Lag": 0.000_001,
+            "Lag": 1500.0,
         });
         assert_eq!(line.matches('\n').count(), 1);
         assert!(line.ends_with('\n'));
