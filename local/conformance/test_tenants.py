@@ -10,7 +10,8 @@ import pytest
 from urllib3 import PoolManager
 
 from expectations import body, keys, policy, refused
-from servers import ROOT, Credentials, stack
+from processes import ROOT
+from servers import Credentials, stack
 
 CUSTOMER = "111122223333"
 EXTERNAL_ID = "tenant/4:b7"

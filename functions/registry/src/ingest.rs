@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use shared::config::{Env, FromEnv};
+use shared::telemetry::{self, Metric};
 use tokio::time::Instant;
 
 use crate::artifact::Kind;
@@ -125,6 +126,7 @@ impl Ingest {
             return None;
         }
         let mut evidence = self.upstream.look(source, kind, self.deadline()).await;
+        count(&evidence.requests);
         limit(&mut evidence);
         Some(evidence)
     }
@@ -139,12 +141,32 @@ impl Ingest {
             };
             return (None, request);
         }
-        self.upstream.license_of(owner, name, self.deadline()).await
+        let answer = self.upstream.license_of(owner, name, self.deadline()).await;
+        count(std::slice::from_ref(&answer.1));
+        answer
     }
 
     fn deadline(&self) -> Instant {
         Instant::now() + self.patience
     }
+}
+
+/// How the sources do. That something is missing or gated is said of the artifact, not of its source.
+fn count(requests: &[Request]) {
+    let ended = |like: fn(Outcome) -> bool| {
+        let requests = requests.iter().filter(|request| like(request.outcome));
+        requests.count()
+    };
+    let is_asked = |outcome| !matches!(outcome, Outcome::Refused | Outcome::Unsupported);
+    let has_failed = |outcome| {
+        use Outcome::{Malformed, RateLimited, TooLarge, Unreachable};
+        matches!(outcome, Malformed | RateLimited | TooLarge | Unreachable)
+    };
+    telemetry::publish(&[
+        Metric::count("SourcesAsked", ended(is_asked)),
+        Metric::count("SourcesLate", ended(|outcome| outcome == Outcome::Slow)),
+        Metric::count("SourcesFailed", ended(has_failed)),
+    ]);
 }
 
 /// Leaves out what no honest page has so much of: whoever writes a page must not decide how large our records are.

@@ -14,11 +14,12 @@ const PREPARATION: Duration = Duration::from_secs(7);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
-    let config: Config = config::load()?;
+    let mut config: Config = config::load()?;
     telemetry::init_at(config.log_level);
     // Without it nobody could be let in: Lambda starts the function again for the next request.
     let access = config.access.settings().await;
-    let access = access.map_err(|error| chain(&error).to_string())?;
+    let (access, tokens) = access.map_err(|error| chain(&error).to_string())?;
+    config.ingest.upstream = config.ingest.upstream.or_tokens(tokens);
     let ingest = Ingest::new(&config.ingest);
     let storage = Storage::new(config.storage, access).asking(ingest);
     // Connecting belongs to the initialization, where Lambda gives more CPU. Failing here must not stop the function:

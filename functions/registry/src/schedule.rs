@@ -7,10 +7,10 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use shared::telemetry::chain;
+use shared::telemetry::{self, Metric, chain};
 use tokio::time::Instant;
 
-use crate::index::rebuild::{Order, Rebuilt, Tended};
+use crate::index::rebuild::{Order, Progress, Rebuilt, Tended};
 use crate::registry::Error;
 use crate::storage::{NoStore, Storage};
 
@@ -65,7 +65,11 @@ pub async fn carry_out(
     }
     if let Some(order) = &command.rebuild {
         let rebuilt = Box::pin(registry.rebuild_index(order, deadline)).await;
-        done.rebuilt = Some(rebuilt.map_err(Failure::Index)?);
+        let rebuilt = rebuilt.map_err(Failure::Index)?;
+        // Whether the last comparison is as young as the schedule wants it. An alarm waits for it to be missing.
+        let is_in_step = matches!(rebuilt.state, Progress::Finished | Progress::NotDue);
+        telemetry::publish(&[Metric::count("IndexInStep", usize::from(is_in_step))]);
+        done.rebuilt = Some(rebuilt);
     }
     Ok(done)
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use shared::database::{self, Database};
 use shared::s3::{S3, Settings};
-use shared::telemetry::chain;
+use shared::telemetry::{self, Metric, chain};
 
 use crate::access::settings::Settings as AccessSettings;
 use crate::backend::Backend;
@@ -218,7 +218,8 @@ impl Storage {
         }
     }
 
-    fn wanted(&self) -> StoreKind {
+    /// Which store there should be.
+    pub fn wanted(&self) -> StoreKind {
         match (&self.chain.bucket, &self.chain.sqlite) {
             (Some(_), _) => StoreKind::S3,
             (None, Some(_)) => StoreKind::Sqlite,
@@ -258,6 +259,7 @@ impl Storage {
     fn failed(&self, error: &dyn std::error::Error) -> String {
         let failure = chain(error).to_string();
         tracing::warn!(error = failure, "a store cannot be used");
+        telemetry::publish(&[Metric::count("StoreFailures", 1)]);
         self.state().failure = Some((failure.clone(), Instant::now()));
         failure
     }

@@ -11,9 +11,11 @@ use std::path::{Path, PathBuf};
 use document_sync::Config;
 use shared::config::{Env, FromEnv};
 
-/// What a deployment to Lambda does not set: there the registry is in S3, whatever they say, GitHub's token has one
-/// name, what is secret is in a secret, and requests tell where the registry is.
-const ELSEWHERE: [&str; 13] = [
+/// What a deployment to Lambda does not set: there the registry is in S3, whatever they say, what is secret is in a
+/// secret, and requests tell where the registry is.
+const ELSEWHERE: [&str; 15] = [
+    "HF_TOKEN",
+    "GITHUB_TOKEN",
     "GH_TOKEN",
     "GITHUB_RAW_URL",
     "ADMIN_PASSWORD",
@@ -118,7 +120,11 @@ fn every_parameter_is_documented_and_used() {
 fn every_metric_is_documented_and_on_the_dashboard() {
     let (template, readme) = (read("template.yaml"), read("README.md"));
     let shown = between(&template, "\"Holdfast\", \"", "\"");
-    let watched = between(&template, "Namespace: Holdfast\n      MetricName: ", "\n");
+    let watched: BTreeSet<String> = between(&template, "Namespace: Holdfast\n", "\n")
+        .iter()
+        .filter_map(|line| line.trim().strip_prefix("MetricName: "))
+        .map(ToOwned::to_owned)
+        .collect();
     let published = published();
     assert!(!published.is_empty() && !watched.is_empty());
     for metric in &published {

@@ -4,11 +4,13 @@
 //! configuration; or they are in a secret of Secrets Manager, a JSON object such as
 //!
 //! ```json
-//! { "admin_password": "…", "jwt_secret_key": "…", "jwt_secret_key_previous": "…" }
+//! { "admin_password": "…", "jwt_secret_key": "…", "jwt_secret_key_previous": "…",
+//!   "huggingface_token": "…", "github_token": "…" }
 //! ```
 //!
 //! which is fetched once, when the function starts. A variable comes before what the secret says. `admin_password` may be a
-//! list, and each of them a hash, as in the variable.
+//! list, and each of them a hash, as in the variable. The tokens are for the sources of artifacts: whoever may not read
+//! the one should not read the other.
 
 use std::str::FromStr;
 
@@ -19,6 +21,7 @@ use shared::secret::{self, SecretError};
 use super::settings::{Admin, SERVICE, Secret, Settings, public_secrets};
 use super::token::{Key, Keys, WeakKey};
 use super::user::UserName;
+use crate::upstream::Tokens;
 
 /// What names the secret.
 const SECRET: &str = "ACCESS_SECRET_ARN";
@@ -41,6 +44,8 @@ struct Kept {
     admin_password: Option<OneOrMany>,
     jwt_secret_key: Option<String>,
     jwt_secret_key_previous: Option<String>,
+    huggingface_token: Option<String>,
+    github_token: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -106,30 +111,36 @@ impl Given {
         })
     }
 
-    /// All settings, with what the secret says, if there is one.
+    /// All settings, with what the secret says, if there is one, and the tokens that it has for the sources.
     ///
     /// # Errors
     ///
     /// [`SecretError`]: it cannot be fetched, or does not say what the environment leaves open.
-    pub async fn settings(self) -> Result<Settings, SecretError> {
+    pub async fn settings(self) -> Result<(Settings, Tokens), SecretError> {
         let Some(kept) = &self.kept else {
-            return self.complete().map_err(|problem| SecretError::Unusable {
+            let complete = self.complete();
+            let settings = complete.map_err(|problem| SecretError::Unusable {
                 id: SECRET.to_owned(),
                 problem: problem.to_owned(),
             });
+            return Ok((settings?, Tokens::default()));
         };
         let secret = secret::Secret::new(kept.clone());
         let text = secret.fetch().await?;
-        let filled = self.filled(&text).and_then(Self::complete);
-        filled.map_err(|problem| secret.unusable(problem))
+        let unusable = |problem| secret.unusable(problem);
+        // What serde would say has values in it.
+        let kept: Kept = serde_json::from_str(&text).map_err(|_other| {
+            unusable(
+                "it is not a JSON object of texts, admin_password and jwt_secret_key among them",
+            )
+        })?;
+        let tokens = kept.tokens().map_err(unusable)?;
+        let filled = self.filled(kept).and_then(Self::complete);
+        Ok((filled.map_err(unusable)?, tokens))
     }
 
     /// With what the secret says in the place of what is not known.
-    fn filled(mut self, text: &str) -> Result<Self, &'static str> {
-        // What serde would say has values in it.
-        let kept: Kept = serde_json::from_str(text).map_err(|_other| {
-            "it is not a JSON object of texts, admin_password and jwt_secret_key among them"
-        })?;
+    fn filled(mut self, kept: Kept) -> Result<Self, &'static str> {
         let key = |text: Option<String>| {
             let text = text.filter(|text| !text.is_empty());
             let key = text.map(|text| Key::new(text.as_bytes())).transpose();
@@ -166,6 +177,20 @@ impl Given {
         Ok(Settings {
             admin: Admin::new(self.name, self.secrets),
             keys: Keys::new(key, previous, self.issuer, self.audience),
+        })
+    }
+}
+
+impl Kept {
+    fn tokens(&self) -> Result<Tokens, &'static str> {
+        let token = |text: &Option<String>| {
+            let text = text.as_deref().filter(|text| !text.trim().is_empty());
+            let token = text.map(str::parse).transpose();
+            token.map_err(|_invalid| "a token in it has characters that are not printable ASCII")
+        };
+        Ok(Tokens {
+            hugging_face: token(&self.huggingface_token)?,
+            github: token(&self.github_token)?,
         })
     }
 }
@@ -209,13 +234,15 @@ mod tests {
     async fn outside(values: &[(&str, &str)]) -> Result<Settings, String> {
         let read = Outside::read(Env::new(values.iter().copied()));
         let Outside(given) = read.map_err(|error| error.to_string())?;
-        given.settings().await.map_err(|error| error.to_string())
+        let (settings, _tokens) = given.settings().await.map_err(|error| error.to_string())?;
+        Ok(settings)
     }
 
     async fn in_production(values: &[(&str, &str)]) -> Result<Settings, String> {
         let read = Production::read(Env::new(values.iter().copied()));
         let Production(given) = read.map_err(|error| error.to_string())?;
-        given.settings().await.map_err(|error| error.to_string())
+        let (settings, _tokens) = given.settings().await.map_err(|error| error.to_string())?;
+        Ok(settings)
     }
 
     async fn is_admin(settings: &Settings, password: &str) -> bool {
@@ -355,6 +382,8 @@ mod tests {
             r#"{"admin_password": "geheimes Wort"}"#,
             r#"{"jwt_secret_key": "geheim, und länger als 32 Bytes ist es auch"}"#,
             r#"{"admin_password": "", "jwt_secret_key": ""}"#,
+            r#"{"github_token": "geheim\u0001"}"#,
+            r#"{"huggingface_token": 7}"#,
         ] {
             refusals.push(with_secret(secret, &[]).await.unwrap_err());
         }
@@ -368,6 +397,8 @@ mod tests {
         the secret access cannot be used: it has no jwt_secret_key, and JWT_SECRET_KEY is not set
         the secret access cannot be used: it has no admin_password, and ADMIN_PASSWORD is not set
         the secret access cannot be used: an admin_password in it has less than 8 or more than 1024 bytes, or is no hash of argon2
+        the secret access cannot be used: a token in it has characters that are not printable ASCII
+        the secret access cannot be used: it is not a JSON object of texts, admin_password and jwt_secret_key among them
         ");
     }
 

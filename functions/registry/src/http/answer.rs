@@ -1,8 +1,9 @@
 //! Which store an answer comes from, told in its header.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderValue, StatusCode};
 use axum::middleware::Next;
@@ -10,6 +11,7 @@ use axum::response::Response;
 use shared::problem::Problem;
 
 use super::App;
+use super::measure::{self, Operation};
 use crate::access::Access;
 use crate::backend::Backend;
 use crate::registry::Registry;
@@ -80,6 +82,9 @@ pub(super) async fn tell(
     mut request: Request,
     next: Next,
 ) -> Response {
+    let begun = Instant::now();
+    let path = request.extensions().get().map(MatchedPath::as_str);
+    let operation = Operation::of(request.method(), path);
     let used = Used::default();
     request.extensions_mut().insert(used.clone());
     let mut response = next.run(request).await;
@@ -91,6 +96,11 @@ pub(super) async fn tell(
             app.storage.doubt();
         }
     }
+    let is_fallback = used
+        .0
+        .get()
+        .is_some_and(|kind| *kind != app.storage.wanted());
+    measure::count(operation, response.status(), is_fallback, begun.elapsed());
     response
 }
 

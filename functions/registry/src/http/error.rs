@@ -3,6 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 use shared::problem::Problem;
+use shared::telemetry::{self, Metric};
 
 use crate::access::AccessError;
 use crate::access::password::InvalidPassword;
@@ -24,6 +25,10 @@ const LATER: u32 = 5;
 pub(super) fn unauthorized(detail: &str) -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, detail)
         .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+}
+
+fn count_broken_trail() {
+    telemetry::publish(&[Metric::count("AuditBroken", 1)]);
 }
 
 impl From<Error> for Problem {
@@ -82,7 +87,11 @@ impl From<&AuditError> for Problem {
         match error {
             AuditError::Unavailable(_) => Self::unavailable(error, error.to_string(), LATER),
             AuditError::Busy => Self::unavailable(error, error.to_string(), SOON),
-            AuditError::Unwritable(_) | AuditError::Broken { .. } => Self::internal(error),
+            AuditError::Unwritable(_) => Self::internal(error),
+            AuditError::Broken { .. } => {
+                count_broken_trail();
+                Self::internal(error)
+            }
         }
     }
 }
@@ -102,6 +111,7 @@ impl From<AccessError> for Problem {
             AccessError::Exists => Self::new(StatusCode::CONFLICT, detail),
             AccessError::NotFound => Self::new(StatusCode::NOT_FOUND, detail),
             AccessError::Throttled { retry_after } => {
+                telemetry::publish(&[Metric::count("LoginsThrottled", 1)]);
                 let seconds = HeaderValue::from(retry_after.whole_seconds() + 1);
                 Self::new(StatusCode::TOO_MANY_REQUESTS, detail)
                     .header(header::RETRY_AFTER, seconds)
@@ -139,6 +149,7 @@ impl From<VerifyError> for Problem {
             // The request is good, what it asks about is not.
             VerifyError::Broken { sequence, problem } => {
                 tracing::error!(sequence, %problem, "the audit trail is broken");
+                count_broken_trail();
                 Self::new(StatusCode::CONFLICT, error.to_string())
                     .extension("sequence", sequence)
                     .extension("problem", problem.to_string())
@@ -157,6 +168,7 @@ impl From<VerifyError> for Problem {
             }
             VerifyError::Anchor => {
                 tracing::error!("the anchor of the audit trail was changed");
+                count_broken_trail();
                 Self::new(StatusCode::CONFLICT, error.to_string())
             }
         }
@@ -185,13 +197,18 @@ impl From<content::Error> for Problem {
                 Self::new(StatusCode::NOT_IMPLEMENTED, detail)
             }
             Error::NoChecksums => Self::new(StatusCode::NOT_IMPLEMENTED, detail),
-            Error::NotYet { done, parts } => Self::unavailable(&error, detail, SOON)
-                .extension("parts", *parts)
-                .extension("parts_done", *done),
+            Error::NotYet { done, parts } => {
+                telemetry::publish(&[Metric::count("ArchivesAwaited", 1)]);
+                Self::unavailable(&error, detail, SOON)
+                    .extension("parts", *parts)
+                    .extension("parts_done", *done)
+            }
             Error::Changed => Self::unavailable(&error, detail, SOON),
-            Error::S3(_) | Error::Store(_) => {
+            Error::S3(_) => {
+                telemetry::publish(&[Metric::count("StoreFailures", 1)]);
                 Self::unavailable(&error, "the store does not answer", LATER)
             }
+            Error::Store(_) => Self::unavailable(&error, "the store does not answer", LATER),
         }
     }
 }

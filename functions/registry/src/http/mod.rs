@@ -2,7 +2,7 @@
 //!
 //! In reading order: the routes are here; `gate` says who asks, `answer` from which store, `artifacts`, `models`, `search`,
 //! `users` and `audit` do what is asked, `files`, `uploads` and `download` show the way to what artifacts hold, `origin`
-//! says where we are, `body` reads what comes, `health` tells how it goes, `index` puts the index in order; `error` is
+//! says where we are, `body` reads what comes, `health` tells how it goes and `measure` counts it, `index` puts the index in order; `error` is
 //! the table of statuses; `document` tells programs what the operations are, and `manual` people, with the
 //! pieces of a page in `html`; `pages` is all of it for people.
 
@@ -26,6 +26,7 @@ mod health;
 mod html;
 mod index;
 mod manual;
+mod measure;
 mod models;
 mod origin;
 mod pages;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use shared::database::{ConnectError, Connection, Database, is_worth_another_try};
-use shared::telemetry::chain;
+use shared::telemetry::{self, Metric, chain};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::Client;
@@ -96,12 +96,15 @@ impl Connections {
         F: Future<Output = Result<T, tokio_postgres::Error>>,
     {
         let deadline = Instant::now() + within;
-        let _slot = permit(&self.slots, deadline).await?;
+        let slot = permit(&self.slots, deadline).await;
+        let _slot = slot.inspect_err(count_failure)?;
         let mut attempt = 1;
         loop {
-            let session = Arc::new(self.session(attempt == 1, deadline).await?);
+            let session = self.session(attempt == 1, deadline).await;
+            let session = Arc::new(session.inspect_err(count_failure)?);
             let worked = timeout_at(deadline, work(Arc::clone(&session))).await;
-            match worked.map_err(|_elapsed| DatabaseError::Late)? {
+            let worked = worked.map_err(|_elapsed| DatabaseError::Late);
+            match worked.inspect_err(count_failure)? {
                 Ok(done) => {
                     self.keep(session);
                     return Ok(done);
@@ -114,7 +117,9 @@ impl Connections {
                     if !is_worth_another_try(&error) {
                         self.keep(session);
                     }
-                    return Err(error.into());
+                    let error = error.into();
+                    count_failure(&error);
+                    return Err(error);
                 }
             }
         }
@@ -126,9 +131,10 @@ impl Connections {
         &self,
         deadline: Instant,
     ) -> Result<(Session, SemaphorePermit<'_>), DatabaseError> {
-        let permit = permit(&self.searches, deadline).await?;
-        let session = self.session(true, deadline).await?;
-        Ok((session, permit))
+        let permit = permit(&self.searches, deadline).await;
+        let permit = permit.inspect_err(count_failure)?;
+        let session = self.session(true, deadline).await;
+        Ok((session.inspect_err(count_failure)?, permit))
     }
 
     /// Keeps a connection for its next use.
@@ -193,6 +199,10 @@ impl Connections {
         // Each change is one assignment.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn count_failure(_of_any_kind: &DatabaseError) {
+    telemetry::publish(&[Metric::count("IndexFailures", 1)]);
 }
 
 async fn permit(

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use futures_util::stream::{self, Stream, StreamExt as _};
-use shared::telemetry::chain;
+use shared::telemetry::{self, Metric, chain};
 use time::{Duration, OffsetDateTime};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -124,6 +124,7 @@ impl Index {
         let mut failure = None;
         self.look_again(objects, places, Look::Tag, &mut failure)
             .await?;
+        telemetry::publish(&[Metric::count("IndexChangesHealed", places.len())]);
         failure.map_or(Ok(()), |error| Err(error.into()))
     }
 

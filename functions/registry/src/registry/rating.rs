@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use shared::telemetry::{self, Metric};
 use tokio::time::timeout;
 
 use super::{Error, Registry, TRIES};
@@ -44,7 +45,8 @@ impl Registry {
                 Ok(None) => {}
                 Err(error) => {
                     // It is rated again next time.
-                    tracing::warn!(%id, error = %shared::telemetry::chain(&error), "a rating is not kept");
+                    tracing::warn!(%id, error = %telemetry::chain(&error), "a rating is not kept");
+                    telemetry::publish(&[Metric::count("RatingsNotKept", 1)]);
                     return Ok((record, snapshot));
                 }
             }
@@ -94,6 +96,7 @@ impl Registry {
             Ok(ties) => ties.map(Some),
             Err(_elapsed) => {
                 tracing::warn!(id = %member.id, "rated without what is registered around it");
+                telemetry::publish(&[Metric::count("RatingsIncomplete", 1)]);
                 Ok(None)
             }
         }

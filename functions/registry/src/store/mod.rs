@@ -11,6 +11,7 @@ mod sqlite;
 use std::fmt;
 
 use serde::Serialize;
+use shared::telemetry::{self, Metric};
 
 pub use bucket::BucketObjects;
 pub use memory::MemoryObjects;
@@ -99,6 +100,7 @@ pub enum StoreError {
 
 impl StoreError {
     pub(crate) fn unavailable(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        telemetry::publish(&[Metric::count("StoreFailures", 1)]);
         Self::Unavailable(cause.into())
     }
 }

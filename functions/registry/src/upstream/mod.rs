@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 pub use links::{github_links, github_of};
 use service::Service;
-pub use settings::{Endpoint, InvalidEndpoint, InvalidToken, Reach, Settings, Token};
+pub use settings::{Endpoint, InvalidEndpoint, InvalidToken, Reach, Settings, Token, Tokens};
 
 use crate::artifact::Kind;
 use crate::evidence::{Card, Evidence, Outcome, Project, Request};

@@ -22,6 +22,27 @@ pub struct Settings {
     pub github_files: Option<Endpoint>,
 }
 
+/// Tokens that are kept elsewhere than in the environment.
+#[derive(Debug, Clone, Default)]
+pub struct Tokens {
+    /// For the Hugging Face Hub.
+    pub hugging_face: Option<Token>,
+    /// For GitHub.
+    pub github: Option<Token>,
+}
+
+impl Settings {
+    /// The same, with these tokens where the environment has none.
+    #[must_use]
+    pub fn or_tokens(self, tokens: Tokens) -> Self {
+        Self {
+            hugging_face_token: self.hugging_face_token.or(tokens.hugging_face),
+            github_token: self.github_token.or(tokens.github),
+            ..self
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use registry::storage::{Chain, Storage};
 use serde_json::{Value, json};
@@ -9,6 +10,7 @@ use shared::database::Url;
 use shared::s3::S3;
 use testkit::{Fault, Function, Postgres, Proxy, RuntimeApi};
 use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep};
 
 use crate::support::BUCKET;
 use crate::support::client::{Client, access, body_of, request};
@@ -137,7 +139,7 @@ async fn without_the_database_reading_by_id_goes_on_and_the_rest_is_asked_to_com
     }
     assert_eq!(world.truth().await.len(), 1);
     proxy.set(Fault::Pass);
-    tokio::time::sleep(std::time::Duration::from_millis(2_100)).await;
+    sleep(Duration::from_millis(2_100)).await;
     let (status, found) = send(&api, "user", "GET", "/artifact/byName/1", "").await;
     assert_eq!((status, found.as_array().unwrap().len()), (200, 1));
     assert_eq!(health().await, "ok");
@@ -170,6 +172,52 @@ async fn the_executable_does_what_a_schedule_sends() {
     );
     let instance = world.instance();
     assert_eq!(crate::world::all(&instance).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_executable_tells_cloudwatch_how_the_index_is() {
+    let world = World::start().await;
+    world
+        .put("1", &foreign("model", "a", "https://example.com/1", ""))
+        .await;
+    let function = run(&world, &[("DATABASE_URL", world.postgres.url())]).await;
+    function.ready().await.unwrap();
+    let event = json!({ "tend": true, "rebuild": {} });
+    function.invoke(&event).await.unwrap();
+    let late = "insert into registry_unsettled values
+        ('1/', gen_random_uuid(), current_timestamp - interval '1 minute', current_timestamp - interval '1 minute')";
+    world.sql.batch_execute(late).await.unwrap();
+    function.invoke(&json!({ "tend": true })).await.unwrap();
+    let running =
+        "update registry_rebuild set leased_until = current_timestamp + interval '1 minute'";
+    world.sql.batch_execute(running).await.unwrap();
+    function.invoke(&json!({ "rebuild": {} })).await.unwrap();
+    assert_eq!(values(&function, "IndexInStep", 2).await, [1.0, 0.0]);
+    assert_eq!(values(&function, "IndexRowsRebuilt", 1).await, [1.0]);
+    assert_eq!(values(&function, "IndexRowsFailed", 1).await, [0.0]);
+    assert!(values(&function, "IndexRebuildDuration", 1).await[0] > 0.0);
+    assert_eq!(values(&function, "IndexChangesHealed", 1).await, [1.0]);
+    // Before the comparison, after it, and with the change that waits for a minute.
+    let lag = values(&function, "IndexLag", 3).await;
+    assert_eq!(lag[..2], [0.0, 0.0]);
+    assert!(lag[2] >= 60_000.0, "{lag:?}");
+}
+
+/// The values of a metric so far, once there are as many: what is written is read a moment later.
+async fn values(function: &Function, name: &str, count: usize) -> Vec<f64> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let log = function.stdout();
+        let lines = log.lines().map(serde_json::from_str::<Value>);
+        let values: Vec<f64> = lines
+            .filter_map(|line| line.ok().filter(|line| line["_aws"].is_object())?[name].as_f64())
+            .collect();
+        if values.len() >= count {
+            return values;
+        }
+        assert!(Instant::now() < deadline, "no {count} of {name}: {log}");
+        sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test]

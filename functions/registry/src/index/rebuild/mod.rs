@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use shared::telemetry::{self, Metric};
 use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
@@ -33,6 +34,11 @@ const BATCH: usize = 128;
 const STRIDE: usize = 20_000;
 /// Kept back, of the time there is, for following up the last suspicions.
 const RESERVE: Duration = Duration::from_secs(2);
+
+/// Seconds for which the oldest interrupted change has been waiting for somebody to look after it.
+const LAG: &str = "
+    select coalesce(extract(epoch from current_timestamp - min(due_at)), 0)::float8 from registry_unsettled
+    where due_at <= current_timestamp";
 
 /// What nobody needs any more, some of it: places that have been empty for a day, tokens that have expired, and logins
 /// that failed long ago. By then nobody is at work who could know less.
@@ -150,6 +156,7 @@ impl Index {
             Begun::NotDue(counts) => return Ok(rebuilt(Progress::NotDue, counts)),
             Begun::Running(counts) => return Ok(rebuilt(Progress::Running, counts)),
         };
+        let (begun, before) = (Instant::now(), run.counts);
         let stop = deadline - RESERVE.min(left / 4);
         let compared = timeout_at(deadline, self.compare(objects, &mut run, stop)).await;
         let state = match compared {
@@ -171,6 +178,15 @@ impl Index {
         };
         let rebuilt = rebuilt(state, run.counts);
         report(order, &rebuilt);
+        let since = |now: i64, before: i64| usize::try_from(now - before).unwrap_or_default();
+        telemetry::publish(&[
+            Metric::count(
+                "IndexRowsRebuilt",
+                since(run.counts.written, before.written),
+            ),
+            Metric::count("IndexRowsFailed", since(run.counts.failed, before.failed)),
+            Metric::milliseconds("IndexRebuildDuration", begun.elapsed()),
+        ]);
         Ok(rebuilt)
     }
 
@@ -180,6 +196,12 @@ impl Index {
     ///
     /// [`IndexError`]: the rest is left for the next time.
     pub async fn tend(&self, objects: &Objects, deadline: Instant) -> Result<Tended, IndexError> {
+        let lag = self.connections.run(PATIENCE, |session| async move {
+            let row = session.client().query_typed(LAG, &[]).await?;
+            row.first().map_or(Ok(0.0), |row| row.try_get(0))
+        });
+        let lag = Duration::try_from_secs_f64(lag.await?).unwrap_or_default();
+        telemetry::publish(&[Metric::milliseconds("IndexLag", lag)]);
         let mut tended = Tended::default();
         let mut looked: Vec<String> = Vec::new();
         loop {
@@ -193,6 +215,7 @@ impl Index {
             }
             self.look(objects, &due, Look::Tag).await?;
             tended.looked_after += i64::try_from(due.len()).unwrap_or(i64::MAX);
+            telemetry::publish(&[Metric::count("IndexChangesHealed", due.len())]);
             looked.extend(due);
         }
         for statement in PURGE {
