@@ -4,11 +4,14 @@
 //! either all texts that it can match, while they are few, or what its matches have in them. Letters of ASCII are lower
 //! case here, as they are in the index, so a pattern that ignores case needs no other treatment: its classes are
 //! small sets of letters.
+//!
+//! Where a name or a description begins and ends is kept as a mark in these texts. That makes a pattern of a whole name a
+//! question for few rows: with `^gpt2$`, the index need not give every name that begins so.
 
 use std::collections::BTreeSet;
 
 use regex_syntax::Parser;
-use regex_syntax::hir::{Class, Hir, HirKind};
+use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 /// Texts that are kept for a piece of a pattern, and alternatives in a condition.
 const MOST_TEXTS: usize = 16;
@@ -21,8 +24,52 @@ const MOST_CONDITIONS: usize = 4;
 /// Letters and digits in a row that the index knows something by.
 const LETTERS: usize = 3;
 
-/// One of these texts must be there.
-pub(super) type Condition = Vec<String>;
+/// Where a name, a description or one of its lines begins; where one ends. As characters they occur in no text that is
+/// kept.
+const BEGIN: char = '\u{1}';
+const END: char = '\u{2}';
+
+/// One of these must be there.
+pub(super) type Condition = Vec<Part>;
+
+/// A text that is there, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) text: String,
+    /// With nothing before it in the name, the description or one of its lines.
+    pub(super) begins: bool,
+    /// With nothing behind it.
+    pub(super) ends: bool,
+}
+
+impl Part {
+    /// Of a text with marks. Those in the middle tell nothing that the text does not.
+    fn of(marked: &str) -> Self {
+        let is_mark = |character| matches!(character, BEGIN | END);
+        let rest = marked.trim_start_matches(is_mark);
+        let before = marked.strip_suffix(rest).unwrap_or_default();
+        let behind = rest.strip_prefix(rest.trim_end_matches(is_mark));
+        Self {
+            text: marked.replace(is_mark, ""),
+            begins: before.contains(BEGIN),
+            ends: behind.unwrap_or_default().contains(END),
+        }
+    }
+
+    /// The longest row of letters and digits. The place where a word begins or ends is as good as a letter.
+    fn letters(&self, is_letter: impl Fn(char) -> bool) -> usize {
+        let rows: Vec<usize> = self
+            .text
+            .split(|character| !is_letter(character))
+            .map(|row| row.chars().count())
+            .collect();
+        let last = rows.len().saturating_sub(1);
+        let at_edges = rows.iter().enumerate().map(|(index, row)| {
+            row + usize::from(self.begins && index == 0) + usize::from(self.ends && index == last)
+        });
+        at_edges.max().unwrap_or(0)
+    }
+}
 
 /// What all matches of a piece of a pattern have in common.
 #[derive(Debug, Clone, Default)]
@@ -43,29 +90,32 @@ pub(super) fn conditions(pattern: &str, is_letter: impl Fn(char) -> bool) -> Vec
     };
     let mut piece = piece(&hir);
     piece.give_up_texts();
-    let mut conditions: Vec<(usize, BTreeSet<String>)> = piece
+    let mut conditions: Vec<(usize, Condition)> = piece
         .conditions
         .into_iter()
-        .map(|texts| (letters(&texts, &is_letter), texts))
+        .map(|texts| texts.iter().map(|text| Part::of(text)).collect())
+        .map(|parts: Condition| (letters(&parts, &is_letter), parts))
         .filter(|(letters, _)| *letters >= LETTERS)
         .collect();
-    conditions.sort_by_key(|(letters, texts)| (std::cmp::Reverse(*letters), texts.len()));
+    conditions.sort_by_key(|(letters, parts)| (std::cmp::Reverse(*letters), parts.len()));
     conditions.dedup();
     conditions
         .into_iter()
         .take(MOST_CONDITIONS)
-        .map(|(_, texts)| texts.into_iter().collect())
+        .map(|(_, parts)| parts)
         .collect()
 }
 
 fn piece(hir: &Hir) -> Piece {
     match hir.kind() {
-        // Where something is, is not part of the text.
+        HirKind::Look(Look::Start | Look::StartLF) => Piece::of([BEGIN.to_string()]),
+        HirKind::Look(Look::End | Look::EndLF) => Piece::of([END.to_string()]),
+        // Where something else is, is not part of the text.
         HirKind::Empty | HirKind::Look(_) => Piece::of([String::new()]),
-        HirKind::Literal(literal) => std::str::from_utf8(&literal.0).map_or_else(
-            |_no_text| Piece::default(),
-            |text| Piece::of([text.to_ascii_lowercase()]),
-        ),
+        HirKind::Literal(literal) => match std::str::from_utf8(&literal.0) {
+            Ok(text) if !text.contains([BEGIN, END]) => Piece::of([text.to_ascii_lowercase()]),
+            _ => Piece::default(),
+        },
         HirKind::Class(class) => characters(class).map_or_else(Piece::default, Piece::of),
         HirKind::Capture(capture) => piece(&capture.sub),
         HirKind::Repetition(repetition) => {
@@ -207,6 +257,9 @@ fn characters(class: &Class) -> Option<BTreeSet<String>> {
     };
     for (start, end) in ranges {
         for character in start..=end {
+            if matches!(character, BEGIN | END) {
+                return None;
+            }
             characters.insert(character.to_ascii_lowercase().to_string());
             if characters.len() > MOST_CHARACTERS {
                 return None;
@@ -216,15 +269,10 @@ fn characters(class: &Class) -> Option<BTreeSet<String>> {
     Some(characters)
 }
 
-/// The longest row of letters and digits in the text that has the shortest one.
-fn letters(texts: &BTreeSet<String>, is_letter: &impl Fn(char) -> bool) -> usize {
-    let longest = |text: &String| {
-        text.split(|character| !is_letter(character))
-            .map(|word| word.chars().count())
-            .max()
-            .unwrap_or(0)
-    };
-    texts.iter().map(longest).min().unwrap_or(0)
+/// The longest row of letters and digits in the part that has the shortest one.
+fn letters(parts: &[Part], is_letter: &impl Fn(char) -> bool) -> usize {
+    let longest = parts.iter().map(|part| part.letters(is_letter));
+    longest.min().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -234,8 +282,19 @@ mod tests {
 
     fn found(pattern: &str) -> String {
         let conditions = conditions(pattern, |character| character.is_ascii_alphanumeric());
-        let conditions: Vec<String> = conditions.iter().map(|texts| texts.join("|")).collect();
+        let conditions: Vec<String> = conditions
+            .iter()
+            .map(|parts| parts.iter().map(shown).collect::<Vec<_>>().join("|"))
+            .collect();
         conditions.join(" & ")
+    }
+
+    fn shown(part: &Part) -> String {
+        let (begin, end) = (
+            if part.begins { "^" } else { "" },
+            if part.ends { "$" } else { "" },
+        );
+        format!("{begin}{}{end}", part.text)
     }
 
     #[test]
@@ -243,7 +302,21 @@ mod tests {
         for (pattern, expected) in [
             ("bert", "bert"),
             (".*bert.*", "bert"),
-            ("^google-bert$", "google-bert"),
+            ("^google-bert$", "^google-bert$"),
+            ("^t5$", "^t5$"),
+            ("(?m)^bert$", "^bert$"),
+            ("^bert", "^bert"),
+            ("base$", "base$"),
+            ("(^|/)bert", "^bert|/bert"),
+            ("^(bert|gpt2)$", "^bert$|^gpt2$"),
+            ("^bert.*base$", "^bert & base$"),
+            ("^.*bert", "bert"),
+            ("bert^x", "bertx"),
+            ("(?Rm)^bert", "bert"),
+            ("^a", ""),
+            ("^$", ""),
+            ("\u{1}bert", ""),
+            ("[\u{1}a]bert", "bert"),
             (r"\bBERT\b", "bert"),
             ("(?i)bert", "bert"),
             ("(?i)whisper", "whisper|whi\u{17f}per"),
@@ -276,7 +349,11 @@ mod tests {
         let long = "a".repeat(100);
         assert_eq!(found(&long), long);
         let foreign = conditions("模型训练", char::is_alphanumeric);
-        assert_eq!(foreign, [["模型训练"]]);
+        assert_eq!(foreign.len(), 1);
+        assert_eq!(
+            foreign[0].iter().map(shown).collect::<Vec<_>>(),
+            ["模型训练"]
+        );
         assert_eq!(found("模型训练"), "");
     }
 
@@ -293,6 +370,8 @@ mod tests {
             Just(r"\w".to_owned()),
             Just("(?i)".to_owned()),
             Just("(?-i)".to_owned()),
+            Just("(?m)".to_owned()),
+            Just(r"\n".to_owned()),
             Just("ſ".to_owned()),
         ];
         leaf.prop_recursive(4, 24, 4, |inner| {
@@ -313,15 +392,22 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
-        fn every_match_fulfils_every_condition(pattern in patterns(), texts in prop::collection::vec("[abkKſ\u{212A} ]{0,14}", 8)) {
+        fn every_match_fulfils_every_condition(pattern in patterns(), texts in prop::collection::vec("[abkKſ\u{212A} \n]{0,14}", 8), other in "[ab\n]{0,4}") {
             let Ok(regex) = regex::Regex::new(&pattern) else {
                 return Ok(());
             };
             let conditions = conditions(&pattern, |_any| true);
             for text in texts.iter().filter(|text| regex.is_match(text)) {
-                let text = text.to_ascii_lowercase();
-                for condition in &conditions {
-                    prop_assert!(condition.iter().any(|part| text.contains(part)), "{pattern}: {condition:?} not in {text:?}");
+                // As a name or as a description.
+                for row in [format!("{text}\n{other}"), format!("{other}\n{text}")] {
+                    let row = format!("\n{}\n", row.to_ascii_lowercase());
+                    for condition in &conditions {
+                        let is_there = |part: &Part| {
+                            let (before, behind) = (if part.begins { "\n" } else { "" }, if part.ends { "\n" } else { "" });
+                            row.contains(&format!("{before}{}{behind}", part.text))
+                        };
+                        prop_assert!(condition.iter().any(is_there), "{pattern}: {condition:?} not in {row:?}");
+                    }
                 }
             }
         }

@@ -13,7 +13,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::connections::Session;
-use super::literal::{self, Condition};
+use super::literal::{self, Condition, Part};
 use super::query::entry;
 use super::row::{escaped, place, unescaped};
 use super::{DatabaseError, Index, IndexError};
@@ -176,8 +176,8 @@ impl Filter {
         let clauses: Vec<String> = conditions
             .iter()
             .map(|condition| {
-                let alternatives = condition.iter().map(|text| {
-                    texts.push(containing(text));
+                let alternatives = condition.iter().flat_map(likes).map(|like| {
+                    texts.push(like);
                     format!("{TEXT} like ${}", before + texts.len())
                 });
                 let alternatives: Vec<String> = alternatives.collect();
@@ -210,15 +210,24 @@ impl Filter {
     }
 }
 
-/// What `like` takes for every text that has this one in it.
-fn containing(text: &str) -> String {
-    let mut like = String::from("%");
-    for character in escaped(text).chars() {
+/// What `like` takes for every row that has this part in its name or in its description: they are lines of one text, of
+/// which neither end has a line break.
+fn likes(part: &Part) -> Vec<String> {
+    let mut text = String::new();
+    for character in escaped(&part.text).chars() {
         if matches!(character, '%' | '_' | '\\') {
-            like.push('\\');
+            text.push('\\');
         }
-        like.push(character);
+        text.push(character);
     }
-    like.push('%');
-    like
+    match (part.begins, part.ends) {
+        (false, false) => vec![format!("%{text}%")],
+        (true, false) => vec![format!("{text}%"), format!("%\n{text}%")],
+        (false, true) => vec![format!("%{text}\n%"), format!("%{text}")],
+        (true, true) => vec![
+            format!("{text}\n%"),
+            format!("%\n{text}\n%"),
+            format!("%\n{text}"),
+        ],
+    }
 }
