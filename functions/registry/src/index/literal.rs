@@ -5,8 +5,8 @@
 //! case here, as they are in the index, so a pattern that ignores case needs no other treatment: its classes are
 //! small sets of letters.
 //!
-//! Where a name or a description begins and ends is kept as a mark in these texts. That makes a pattern of a whole name a
-//! question for few rows: with `^gpt2$`, the index need not give every name that begins so.
+//! Where a name or a description begins and ends is kept as a mark in these texts. So a pattern of a whole name, such as
+//! `^gpt2$`, is known for what it is: its three-letter parts may be in any number of artifacts.
 
 use std::collections::BTreeSet;
 
@@ -24,50 +24,45 @@ const MOST_CONDITIONS: usize = 4;
 /// Letters and digits in a row that the index knows something by.
 const LETTERS: usize = 3;
 
-/// Where a name, a description or one of its lines begins; where one ends. As characters they occur in no text that is
-/// kept.
+/// Where a name or a description begins, and where it ends. As characters they occur in no text that is kept.
 const BEGIN: char = '\u{1}';
 const END: char = '\u{2}';
 
 /// One of these must be there.
 pub(super) type Condition = Vec<Part>;
 
-/// A text that is there, and where.
+/// What must be there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Part {
-    pub(super) text: String,
-    /// With nothing before it in the name, the description or one of its lines.
-    pub(super) begins: bool,
-    /// With nothing behind it.
-    pub(super) ends: bool,
+pub(super) enum Part {
+    /// Somewhere in the name or in the description.
+    Within(String),
+    /// The name or the description as a whole. Never empty, and of few bytes.
+    Whole(String),
 }
 
 impl Part {
     /// Of a text with marks. Those in the middle tell nothing that the text does not.
     fn of(marked: &str) -> Self {
         let is_mark = |character| matches!(character, BEGIN | END);
-        let rest = marked.trim_start_matches(is_mark);
-        let before = marked.strip_suffix(rest).unwrap_or_default();
-        let behind = rest.strip_prefix(rest.trim_end_matches(is_mark));
-        Self {
-            text: marked.replace(is_mark, ""),
-            begins: before.contains(BEGIN),
-            ends: behind.unwrap_or_default().contains(END),
+        let text = marked.replace(is_mark, "");
+        let (before, rest) =
+            marked.split_at(marked.len() - marked.trim_start_matches(is_mark).len());
+        let (_, behind) = rest.split_at(rest.trim_end_matches(is_mark).len());
+        let is_whole = before.contains(BEGIN) && behind.contains(END);
+        if is_whole && !text.is_empty() && text.len() <= MOST_BYTES {
+            Self::Whole(text)
+        } else {
+            Self::Within(text)
         }
     }
 
-    /// The longest row of letters and digits. The place where a word begins or ends is as good as a letter.
+    /// The longest row of letters and digits; of a whole text, enough.
     fn letters(&self, is_letter: impl Fn(char) -> bool) -> usize {
-        let rows: Vec<usize> = self
-            .text
-            .split(|character| !is_letter(character))
-            .map(|row| row.chars().count())
-            .collect();
-        let last = rows.len().saturating_sub(1);
-        let at_edges = rows.iter().enumerate().map(|(index, row)| {
-            row + usize::from(self.begins && index == 0) + usize::from(self.ends && index == last)
-        });
-        at_edges.max().unwrap_or(0)
+        let Self::Within(text) = self else {
+            return usize::MAX;
+        };
+        let words = text.split(|character| !is_letter(character));
+        words.map(|word| word.chars().count()).max().unwrap_or(0)
     }
 }
 
@@ -99,17 +94,26 @@ pub(super) fn conditions(pattern: &str, is_letter: impl Fn(char) -> bool) -> Vec
         .collect();
     conditions.sort_by_key(|(letters, parts)| (std::cmp::Reverse(*letters), parts.len()));
     conditions.dedup();
-    conditions
-        .into_iter()
-        .take(MOST_CONDITIONS)
-        .map(|(_, parts)| parts)
-        .collect()
+    let is_exact = |(_, parts): &(usize, Condition)| is_exact(parts);
+    // Nothing tells more.
+    let most = if conditions.first().is_some_and(is_exact) {
+        1
+    } else {
+        MOST_CONDITIONS
+    };
+    let conditions = conditions.into_iter().take(most);
+    conditions.map(|(_, parts)| parts).collect()
+}
+
+/// Whether it is about whole texts only.
+pub(super) fn is_exact(condition: &Condition) -> bool {
+    condition.iter().all(|part| matches!(part, Part::Whole(_)))
 }
 
 fn piece(hir: &Hir) -> Piece {
     match hir.kind() {
-        HirKind::Look(Look::Start | Look::StartLF) => Piece::of([BEGIN.to_string()]),
-        HirKind::Look(Look::End | Look::EndLF) => Piece::of([END.to_string()]),
+        HirKind::Look(Look::Start) => Piece::of([BEGIN.to_string()]),
+        HirKind::Look(Look::End) => Piece::of([END.to_string()]),
         // Where something else is, is not part of the text.
         HirKind::Empty | HirKind::Look(_) => Piece::of([String::new()]),
         HirKind::Literal(literal) => match std::str::from_utf8(&literal.0) {
@@ -290,11 +294,10 @@ mod tests {
     }
 
     fn shown(part: &Part) -> String {
-        let (begin, end) = (
-            if part.begins { "^" } else { "" },
-            if part.ends { "$" } else { "" },
-        );
-        format!("{begin}{}{end}", part.text)
+        match part {
+            Part::Within(text) => text.clone(),
+            Part::Whole(text) => format!("^{text}$"),
+        }
     }
 
     #[test]
@@ -304,12 +307,16 @@ mod tests {
             (".*bert.*", "bert"),
             ("^google-bert$", "^google-bert$"),
             ("^t5$", "^t5$"),
-            ("(?m)^bert$", "^bert$"),
-            ("^bert", "^bert"),
-            ("base$", "base$"),
-            ("(^|/)bert", "^bert|/bert"),
+            ("^a$", "^a$"),
+            ("(?m)^bert$", "bert"),
+            ("^bert", "bert"),
+            ("base$", "base"),
+            ("(^|/)bert", "bert|/bert"),
+            ("(^|/)bert$", "^bert$|/bert"),
             ("^(bert|gpt2)$", "^bert$|^gpt2$"),
-            ("^bert.*base$", "^bert & base$"),
+            ("^(bert|gpt2)$.*model", "^bert$|^gpt2$"),
+            ("^bert.*base$", "bert & base"),
+            ("^-$", "^-$"),
             ("^.*bert", "bert"),
             ("bert^x", "bertx"),
             ("(?Rm)^bert", "bert"),
@@ -392,22 +399,19 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
-        fn every_match_fulfils_every_condition(pattern in patterns(), texts in prop::collection::vec("[abkKſ\u{212A} \n]{0,14}", 8), other in "[ab\n]{0,4}") {
+        fn every_match_fulfils_every_condition(pattern in patterns(), texts in prop::collection::vec("[abkKſ\u{212A} \n]{0,14}", 8)) {
             let Ok(regex) = regex::Regex::new(&pattern) else {
                 return Ok(());
             };
             let conditions = conditions(&pattern, |_any| true);
             for text in texts.iter().filter(|text| regex.is_match(text)) {
-                // As a name or as a description.
-                for row in [format!("{text}\n{other}"), format!("{other}\n{text}")] {
-                    let row = format!("\n{}\n", row.to_ascii_lowercase());
-                    for condition in &conditions {
-                        let is_there = |part: &Part| {
-                            let (before, behind) = (if part.begins { "\n" } else { "" }, if part.ends { "\n" } else { "" });
-                            row.contains(&format!("{before}{}{behind}", part.text))
-                        };
-                        prop_assert!(condition.iter().any(is_there), "{pattern}: {condition:?} not in {row:?}");
-                    }
+                let text = text.to_ascii_lowercase();
+                for condition in &conditions {
+                    let is_there = |part: &Part| match part {
+                        Part::Within(part) => text.contains(part),
+                        Part::Whole(whole) => text == *whole,
+                    };
+                    prop_assert!(condition.iter().any(is_there), "{pattern}: {condition:?} not in {text:?}");
                 }
             }
         }

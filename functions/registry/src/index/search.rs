@@ -62,7 +62,8 @@ impl Index {
                 || abilities.has_foreign_letters && character.is_alphanumeric()
         });
         let looked = async {
-            if abilities.has_trigrams && !conditions.is_empty() {
+            let is_exact = conditions.first().is_some_and(literal::is_exact);
+            if is_exact || abilities.has_trigrams && !conditions.is_empty() {
                 candidates(&session, &conditions, &mut hits).await
             } else {
                 everything(&session, &conditions, &mut hits).await
@@ -176,9 +177,13 @@ impl Filter {
         let clauses: Vec<String> = conditions
             .iter()
             .map(|condition| {
-                let alternatives = condition.iter().flat_map(likes).map(|like| {
-                    texts.push(like);
-                    format!("{TEXT} like ${}", before + texts.len())
+                let alternatives = condition.iter().map(|part| {
+                    let (parameter, clause) = match part {
+                        Part::Within(text) => (containing(text), within as fn(usize) -> String),
+                        Part::Whole(text) => (escaped(text).into_owned(), whole as _),
+                    };
+                    texts.push(parameter);
+                    clause(before + texts.len())
                 });
                 let alternatives: Vec<String> = alternatives.collect();
                 format!(" and ({})", alternatives.join(" or "))
@@ -210,24 +215,27 @@ impl Filter {
     }
 }
 
-/// What `like` takes for every row that has this part in its name or in its description: they are lines of one text, of
-/// which neither end has a line break.
-fn likes(part: &Part) -> Vec<String> {
-    let mut text = String::new();
-    for character in escaped(&part.text).chars() {
+fn within(parameter: usize) -> String {
+    format!("{TEXT} like ${parameter}")
+}
+
+/// By two indexes that know nothing longer: see `migrations/3_whole.sql`.
+fn whole(parameter: usize) -> String {
+    format!(
+        "lower(left(name, 256)) = ${parameter}
+            or length(description) between 1 and 256 and lower(description) = ${parameter}"
+    )
+}
+
+/// What `like` takes for every text that has this one in it.
+fn containing(text: &str) -> String {
+    let mut like = String::from("%");
+    for character in escaped(text).chars() {
         if matches!(character, '%' | '_' | '\\') {
-            text.push('\\');
+            like.push('\\');
         }
-        text.push(character);
+        like.push(character);
     }
-    match (part.begins, part.ends) {
-        (false, false) => vec![format!("%{text}%")],
-        (true, false) => vec![format!("{text}%"), format!("%\n{text}%")],
-        (false, true) => vec![format!("%{text}\n%"), format!("%{text}")],
-        (true, true) => vec![
-            format!("{text}\n%"),
-            format!("%\n{text}\n%"),
-            format!("%\n{text}"),
-        ],
-    }
+    like.push('%');
+    like
 }

@@ -71,7 +71,7 @@ async fn measure(server: &Server, bucket: &str, artifacts: usize) -> Result<(), 
         "p50 ms",
         "p95 ms"
     );
-    let address = serve(client(), bucket, None).await?;
+    let served = serve(client(), bucket, None).await?;
     let mut created = Vec::new();
     for operation in Operation::ALL {
         let mut cold = Vec::new();
@@ -114,7 +114,7 @@ async fn measure(server: &Server, bucket: &str, artifacts: usize) -> Result<(), 
         }
         let load = if operation.changes_nothing() {
             let request = move |task| operation.request(few(task), artifacts, "");
-            let load = of_requests(&warm, address, request).await?;
+            let load = of_requests(&warm, served, request).await?;
             format!("{:>9.0} {:>8.2} {:>8.2}", load.rate, load.p50, load.p95)
         } else {
             String::new()

@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 
 use super::requests::Request;
 use crate::Failure;
+use crate::process::Thread;
 
 /// The admin whom every client of the contract knows.
 const NAME: &str = "ece30861defaultadminuser";
@@ -29,6 +30,7 @@ const PASSWORD: &str = "correcthorsebatterystaple123(!__+@**(A'\"`;DROP TABLE ar
 const KEY: [u8; 32] = [7; 32];
 /// Calls that a token is used for, of the thousand that it is good for.
 const CALLS: usize = 900;
+const TOKENS: usize = 64;
 
 /// The registry's router on a bucket, and an index where there is a database.
 #[derive(Debug)]
@@ -89,13 +91,20 @@ impl Instance {
     }
 }
 
+/// Where an instance is served, and by which thread.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Served {
+    pub(super) address: SocketAddr,
+    pub(super) thread: Option<Thread>,
+}
+
 /// Another instance, on a port of 127.0.0.1 and with one thread for all it does, as the function has. It ends with the
 /// process.
 pub(super) async fn serve(
     client: aws_sdk_s3::Client,
     bucket: &str,
     database: Option<&str>,
-) -> Result<SocketAddr, Failure> {
+) -> Result<Served, Failure> {
     let (bucket, database) = (bucket.to_owned(), database.map(ToOwned::to_owned));
     let (tell, told) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -106,12 +115,16 @@ pub(super) async fn serve(
             let opened = async {
                 let (router, _) = open(client, &bucket, database.as_deref()).await?;
                 let listener = TcpListener::bind("127.0.0.1:0").await?;
-                Ok::<_, Failure>((router, listener.local_addr()?, listener))
+                let served = Served {
+                    address: listener.local_addr()?,
+                    thread: Thread::current(),
+                };
+                Ok::<_, Failure>((router, served, listener))
             };
             match opened.await {
-                Ok((router, address, listener)) => {
+                Ok((router, served, listener)) => {
                     // Whoever waits for it measures, and does not go away.
-                    let _told = tell.send(Ok(address));
+                    let _told = tell.send(Ok(served));
                     axum::serve(listener, router).await
                 }
                 Err(failure) => {
@@ -165,19 +178,19 @@ impl Tokens {
         })
     }
 
-    /// One that is good for another call.
+    /// One that is good for another call. Many take turns, as many clients have one each: calls of the same token wait
+    /// for each other.
     pub(super) fn next(&self) -> Result<String, Failure> {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((token, calls)) = left.pop_front() {
-            if calls > 1 {
-                left.push_front((token.clone(), calls - 1));
-            }
-            return Ok(token);
+        while left.len() < TOKENS {
+            let now = OffsetDateTime::now_utc();
+            let token = self.settings.keys.issue(NAME, &self.generation, now)?;
+            left.push_back((token.as_str().to_owned(), CALLS));
         }
-        let now = OffsetDateTime::now_utc();
-        let token = self.settings.keys.issue(NAME, &self.generation, now)?;
-        let token = token.as_str().to_owned();
-        left.push_front((token.clone(), CALLS));
+        let (token, calls) = left.pop_front().ok_or("there are tokens")?;
+        if calls > 1 {
+            left.push_back((token.clone(), calls - 1));
+        }
         Ok(token)
     }
 }

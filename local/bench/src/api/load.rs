@@ -1,6 +1,5 @@
 //! Many connections that ask at the same time.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -9,11 +8,12 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use hyper::header;
 
-use super::instance::{Instance, check};
+use super::instance::{Instance, Served, check};
 use super::requests::Request;
 use crate::Failure;
 use crate::connection::Connection;
 use crate::figures::{percentile, rate};
+use crate::process::Thread;
 
 /// Who asks at the same time.
 pub(super) const CONNECTIONS: usize = 64;
@@ -27,6 +27,8 @@ pub(super) struct Load {
     pub(super) rate: f64,
     pub(super) p50: f64,
     pub(super) p95: f64,
+    /// Of the serving thread, in milliseconds for each answer; NaN where it is not known.
+    pub(super) cpu: f64,
 }
 
 /// Does something again and again, so many at a time; each is given a number of its own.
@@ -61,25 +63,29 @@ where
         rate: rate(times.len(), started.elapsed()),
         p50: percentile(&times, 50),
         p95: percentile(&times, 95),
+        cpu: f64::NAN,
     })
 }
 
-/// Asks an instance that is served at this address.
+/// Asks an instance that is served, with the tokens of another one.
 pub(super) async fn of_requests(
     instance: &Arc<Instance>,
-    address: SocketAddr,
+    served: Served,
     request: impl Fn(usize) -> Request + Clone + Send + 'static,
 ) -> Result<Load, Failure> {
     let task = task(Arc::clone(instance), request);
-    let mut first = Connection::open(address).await?;
+    let mut first = Connection::open(served.address).await?;
     for number in 0..FIRST {
         first = task(first, number).await?;
     }
     let mut connections = Vec::new();
     for _ in 0..CONNECTIONS {
-        connections.push(Connection::open(address).await?);
+        connections.push(Connection::open(served.address).await?);
     }
-    repeat(connections, task).await
+    repeat(connections, move |connection, number| {
+        task(connection, FIRST + number)
+    })
+    .await
 }
 
 /// Sends the request of a number, and makes sure that the answer is the right one.

@@ -21,7 +21,6 @@ use crate::lambda::connect;
 use crate::machine::free_port;
 use crate::server::Server;
 
-pub(super) const BUCKET: &str = "artifacts";
 /// Artifacts whose objects are in the bucket; the others are in the index alone, and not asked for by id.
 const OBJECTS: usize = 1_000;
 const ROUNDS: usize = 60;
@@ -44,8 +43,6 @@ pub(crate) async fn run(folder: &Path, sizes: &[usize]) -> Result<(), Failure> {
     let mut cluster = Cluster::persistent(&folder.join("indexed"), free_port()?).await?;
     let server = Server::start(&folder.join("indexed-bucket")).await?;
     let mould = Arc::new(Mould::cast().await?);
-    fill_bucket(&server.client, BUCKET, &mould, OBJECTS).await?;
-    put_files(&server.client, BUCKET, 1..=OBJECTS).await?;
     println!(
         "registry with an index: PostgreSQL and the embedded S3 over TCP, every commit and every object forced to the\n\
          disk. Milliseconds without a network in front; storage is the same calls made alone, one after the other, in\n\
@@ -53,15 +50,18 @@ pub(crate) async fn run(folder: &Path, sizes: &[usize]) -> Result<(), Failure> {
     );
     for artifacts in sizes {
         let url = cluster.database(&format!("artifacts_{artifacts}")).await?;
+        let bucket = format!("artifacts-{artifacts}");
+        fill_bucket(&server.client, &bucket, &mould, OBJECTS).await?;
+        put_files(&server.client, &bucket, 1..=OBJECTS).await?;
         let started = Instant::now();
-        index_bucket(&server.client, BUCKET, &url).await?;
+        index_bucket(&server.client, &bucket, &url).await?;
         fill_index(&url, &mould, OBJECTS, *artifacts).await?;
         let took = started.elapsed().as_secs_f64();
         println!(
             "{artifacts} artifacts, indexed in {took:.0} s; load average {}",
             crate::machine::load_average()
         );
-        measure(&server, &url, *artifacts).await?;
+        measure(&server, &bucket, &url, *artifacts).await?;
     }
     println!(
         "targets: overhead <= 1 ms; reading by id <= 1 call of S3 or 1 statement besides the token's; by name with\n\
@@ -71,15 +71,20 @@ pub(crate) async fn run(folder: &Path, sizes: &[usize]) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn measure(server: &Server, url: &str, artifacts: usize) -> Result<(), Failure> {
+async fn measure(
+    server: &Server,
+    bucket: &str,
+    url: &str,
+    artifacts: usize,
+) -> Result<(), Failure> {
     let sql = connect(url).await?;
     floor::prepare(&sql).await?;
     let (calls, counted_calls) = (Calls::default(), Calls::default());
     let near = |calls: &Calls| calls.client(server.address, Duration::ZERO);
     let bare = near(&Calls::default());
-    let instance = Arc::new(Instance::start(near(&calls), BUCKET, Some(url)).await?);
+    let instance = Arc::new(Instance::start(near(&calls), bucket, Some(url)).await?);
     let relay = Relay::start(url).await?;
-    let counted = Instance::start(near(&counted_calls), BUCKET, Some(&relay.url)).await?;
+    let counted = Instance::start(near(&counted_calls), bucket, Some(&relay.url)).await?;
 
     let mut floor = Floor::default();
     let mut all = Vec::new();
@@ -96,7 +101,7 @@ async fn measure(server: &Server, url: &str, artifacts: usize) -> Result<(), Fai
             if round >= WARM_UP {
                 times.push(answered.took);
                 floor
-                    .measure(&bare, BUCKET, Some(&sql), number(round))
+                    .measure(&bare, bucket, Some(&sql), number(round))
                     .await?;
             }
         }
@@ -116,19 +121,22 @@ async fn measure(server: &Server, url: &str, artifacts: usize) -> Result<(), Fai
         });
     }
     all.extend(changes(&instance, artifacts).await?);
-    let address = serve(near(&calls), BUCKET, Some(url)).await?;
+    let served = serve(near(&calls), bucket, Some(url)).await?;
     for figures in &mut all {
         if !figures.operation.changes_nothing() {
             continue;
         }
         let operation = figures.operation;
         let request = move |task| operation.request(number(task), artifacts, "");
-        figures.load = Some(of_requests(&instance, address, request).await?);
+        figures.load = Some(of_requests(&instance, served, request).await?);
     }
     // Changes are counted by whoever is alone, and creations come last: they change what pages hold.
     let mut created = String::new();
-    for operation in [Operation::Create, Operation::Update, Operation::Delete] {
-        let request = operation.request(usize::MAX, artifacts, &created);
+    // The first round finds the end of the audit trail.
+    let changes = [Operation::Create, Operation::Update, Operation::Delete];
+    for (round, operation) in changes.iter().chain(&changes).enumerate() {
+        let (operation, round) = (*operation, round / changes.len());
+        let request = operation.request(usize::MAX - round, artifacts, &created);
         (counted_calls.take(), relay.take());
         let answered = counted.ask(&request).await?;
         if operation == Operation::Create {
@@ -141,15 +149,15 @@ async fn measure(server: &Server, url: &str, artifacts: usize) -> Result<(), Fai
             (figures.counts, figures.statements) = (counted_calls.take(), relay.take());
         }
     }
-    let create = move |task: usize| Operation::Create.request(task + 1_000_000, artifacts, "");
-    let load = of_requests(&instance, address, create).await?;
+    let create = move |task: usize| Operation::Create.request(ROUNDS + task, artifacts, "");
+    let load = of_requests(&instance, served, create).await?;
     for figures in &mut all {
         if figures.operation == Operation::Create {
             figures.load = Some(load);
         }
     }
     print(&all, &floor);
-    floors_under_load(&bare, url).await
+    floors_under_load(&bare, bucket, url).await
 }
 
 /// Creates, updates and deletes, again and again.
@@ -180,7 +188,7 @@ async fn changes(instance: &Instance, artifacts: usize) -> Result<Vec<Figures>, 
 
 fn print(all: &[Figures], floor: &Floor) {
     println!(
-        "{:>24} {:>8} {:>8} {:>8} {:>8}  {:<22} {:>4} | {:>9} {:>8} {:>8}",
+        "{:>24} {:>8} {:>8} {:>8} {:>8}  {:<22} {:>4} | {:>9} {:>8} {:>8} {:>7}",
         "",
         "p50 ms",
         "p95 ms",
@@ -204,7 +212,10 @@ fn print(all: &[Figures], floor: &Floor) {
         let storage = floor.of(&figures.counts, reads, writes);
         let p50 = median(&figures.times);
         let load = figures.load.map_or_else(String::new, |load| {
-            format!("{:>9.0} {:>8.2} {:>8.2}", load.rate, load.p50, load.p95)
+            format!(
+                "{:>9.0} {:>8.2} {:>8.2} {:>7.2}",
+                load.rate, load.p50, load.p95, load.cpu
+            )
         });
         println!(
             "{:>24} {p50:>8.2} {:>8.2} {storage:>8.2} {:>8.2}  {:<22} {:>4} | {load}",
@@ -219,12 +230,16 @@ fn print(all: &[Figures], floor: &Floor) {
 }
 
 /// The bare calls, by as many at a time as there are connections.
-async fn floors_under_load(client: &aws_sdk_s3::Client, url: &str) -> Result<(), Failure> {
-    let workers = vec![client.clone(); CONNECTIONS];
-    let get = repeat(workers, |client, task| async move {
-        let get = client.get_object().bucket(BUCKET).key(key(number(task)));
+async fn floors_under_load(
+    client: &aws_sdk_s3::Client,
+    bucket: &str,
+    url: &str,
+) -> Result<(), Failure> {
+    let workers = vec![(client.clone(), bucket.to_owned()); CONNECTIONS];
+    let get = repeat(workers, |(client, bucket), task| async move {
+        let get = client.get_object().bucket(&bucket).key(key(number(task)));
         get.send().await?.body.collect().await?;
-        Ok(client)
+        Ok((client, bucket))
     });
     let get = get.await?;
     let mut sessions = Vec::new();
