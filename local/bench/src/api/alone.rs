@@ -58,7 +58,7 @@ async fn measure(server: &Server, bucket: &str, artifacts: usize) -> Result<(), 
         floor.measure(&bare, bucket, None, few(round)).await?;
     }
     println!(
-        "{:>24} {:>9} {:<26} {:>8} {:>8} {:>8} {:>8}  {:<22} | {:>9} {:>8} {:>8}",
+        "{:>24} {:>9} {:<26} {:>8} {:>8} {:>8} {:>8}  {:<22} | {:>9} {:>8} {:>8} {:>7}",
         "",
         "cold ms",
         "S3 calls",
@@ -69,7 +69,8 @@ async fn measure(server: &Server, bucket: &str, artifacts: usize) -> Result<(), 
         "S3 calls",
         "64: per s",
         "p50 ms",
-        "p95 ms"
+        "p95 ms",
+        "CPU ms"
     );
     let served = serve(client(), bucket, None).await?;
     let mut created = Vec::new();
@@ -115,7 +116,10 @@ async fn measure(server: &Server, bucket: &str, artifacts: usize) -> Result<(), 
         let load = if operation.changes_nothing() {
             let request = move |task| operation.request(few(task), artifacts, "");
             let load = of_requests(&warm, served, request).await?;
-            format!("{:>9.0} {:>8.2} {:>8.2}", load.rate, load.p50, load.p95)
+            format!(
+                "{:>9.0} {:>8.2} {:>8.2} {:>7.2}",
+                load.rate, load.p50, load.p95, load.cpu
+            )
         } else {
             String::new()
         };

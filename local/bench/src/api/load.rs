@@ -82,10 +82,23 @@ pub(super) async fn of_requests(
     for _ in 0..CONNECTIONS {
         connections.push(Connection::open(served.address).await?);
     }
-    repeat(connections, move |connection, number| {
+    let answers = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&answers);
+    let cpu = || served.thread.and_then(Thread::cpu);
+    let before = cpu();
+    let load = repeat(connections, move |connection, number| {
+        counted.fetch_add(1, Ordering::Relaxed);
         task(connection, FIRST + number)
+    });
+    let load = load.await?;
+    let spent = before
+        .zip(cpu())
+        .map(|(before, after)| after.saturating_sub(before));
+    let each = spent.map(|spent| 1e3 / rate(answers.load(Ordering::Relaxed), spent));
+    Ok(Load {
+        cpu: each.unwrap_or(f64::NAN),
+        ..load
     })
-    .await
 }
 
 /// Sends the request of a number, and makes sure that the answer is the right one.

@@ -46,7 +46,9 @@ pub(crate) async fn run(folder: &Path, sizes: &[usize]) -> Result<(), Failure> {
     println!(
         "registry with an index: PostgreSQL and the embedded S3 over TCP, every commit and every object forced to the\n\
          disk. Milliseconds without a network in front; storage is the same calls made alone, one after the other, in\n\
-         the same minute; overhead is the difference. A statement of each operation counts the token's calls.\n"
+         the same minute; overhead is the difference. A statement of each operation counts the token's calls. CPU is\n\
+         that of the one thread that serves {CONNECTIONS} connections, for each answer; it does not depend on who else\n\
+         computes.\n"
     );
     for artifacts in sizes {
         let url = cluster.database(&format!("artifacts_{artifacts}")).await?;
@@ -198,7 +200,8 @@ fn print(all: &[Figures], floor: &Floor) {
         "SQL",
         "64: per s",
         "p50 ms",
-        "p95 ms"
+        "p95 ms",
+        "CPU ms"
     );
     for figures in all {
         // One statement counts the call, and each change is announced and settled; of the others, each question goes
