@@ -178,12 +178,17 @@ impl Filter {
             .iter()
             .map(|condition| {
                 let alternatives = condition.iter().map(|part| {
-                    let (parameter, clause) = match part {
-                        Part::Within(text) => (containing(text), within as fn(usize) -> String),
-                        Part::Whole(text) => (escaped(text).into_owned(), whole as _),
-                    };
-                    texts.push(parameter);
-                    clause(before + texts.len())
+                    let parameter = before + texts.len() + 1;
+                    match part {
+                        Part::Within(text) => {
+                            texts.push(containing(text));
+                            within(parameter)
+                        }
+                        Part::Whole(text) => {
+                            texts.push(escaped(text).into_owned());
+                            whole(parameter)
+                        }
+                    }
                 });
                 let alternatives: Vec<String> = alternatives.collect();
                 format!(" and ({})", alternatives.join(" or "))
