@@ -1,6 +1,6 @@
 #!/bin/sh
 # `make bench`: what Holdfast costs, in figures. Arguments go to the bench: `sh tools/bench.sh store`,
-# `sh tools/bench.sh reconcile --keys 100000`.
+# `sh tools/bench.sh reconcile --keys 100000`, `sh tools/bench.sh indexed --artifacts 1000,1000000`.
 set -eu
 cd "$(dirname "$0")/.."
 # shellcheck source=tools/machine.sh
@@ -12,6 +12,8 @@ need rust c-compiler postgresql
 # others ask of their common dependencies.
 say 'Building document-sync as it is deployed'
 cargo build --release --package document-sync
+say 'Building the registry in the same way'
+cargo build --release --package registry --bin registry
 say 'Building embedded-s3 and the function that does nothing in the same way'
 cargo build --release --package embedded-s3
 cargo build --release --package bench --no-default-features --bin idle-function

@@ -3,15 +3,27 @@
 use crate::Failure;
 use crate::reconcile::KEYS;
 
-const PARTS: [&str; 5] = ["sync", "reconcile", "index", "lambda", "store"];
+const PARTS: [&str; 7] = [
+    "sync",
+    "reconcile",
+    "indexed",
+    "alone",
+    "downloads",
+    "lambda",
+    "store",
+];
+/// Artifacts in the index, unless other numbers are given.
+const ARTIFACTS: [usize; 2] = [1_000, 20_000];
 
 /// The command line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Arguments {
     /// Nothing but these, if there are any.
     parts: Vec<String>,
-    /// `--keys`: the objects of the bucket that is reconciled, and the artifacts that are indexed.
+    /// `--keys`: the objects of the bucket that is reconciled.
     pub(crate) keys: usize,
+    /// `--artifacts`: those in the registry's index, one after the other.
+    pub(crate) artifacts: Vec<usize>,
 }
 
 impl Arguments {
@@ -20,6 +32,7 @@ impl Arguments {
         let mut arguments = Self {
             parts: Vec::new(),
             keys: KEYS,
+            artifacts: ARTIFACTS.to_vec(),
         };
         while let Some(word) = words.next() {
             if word == "--keys" {
@@ -28,11 +41,23 @@ impl Arguments {
                 arguments.keys = keys
                     .filter(|keys| *keys >= 10_000 && keys % 2_000 == 0)
                     .ok_or("--keys needs a multiple of 2000 from 10000 on")?;
+            } else if word == "--artifacts" {
+                let sizes = words.next().unwrap_or_default();
+                let sizes = sizes.split(',').map(|size| size.parse().ok());
+                // The first thousand are in the bucket as well, and pages are of tenths.
+                let sizes =
+                    sizes.map(|size| size.filter(|size| *size >= 1_000 && size % 1_000 == 0));
+                arguments.artifacts = sizes
+                    .collect::<Option<_>>()
+                    .ok_or("--artifacts needs multiples of 1000, separated by commas")?;
             } else if PARTS.contains(&word.as_str()) {
                 arguments.parts.push(word);
             } else {
                 let parts = PARTS.join(" ");
-                return Err(format!("usage: bench [--keys NUMBER] [{parts}], not {word}").into());
+                return Err(format!(
+                    "usage: bench [--keys NUMBER] [--artifacts NUMBERS] [{parts}], not {word}"
+                )
+                .into());
             }
         }
         Ok(arguments)
@@ -58,19 +83,24 @@ mod tests {
         let arguments = read("").unwrap();
         assert!(PARTS.iter().all(|part| arguments.includes(part)));
         assert_eq!(arguments.keys, 1_000_000);
+        assert_eq!(arguments.artifacts, [1_000, 20_000]);
     }
 
     #[test]
     fn parts_that_are_named_are_measured_alone() {
-        let arguments = read("reconcile --keys 100000 store").unwrap();
+        let arguments = read("reconcile --keys 100000 store --artifacts 1000,1000000").unwrap();
         let measured = PARTS.map(|part| arguments.includes(part));
-        assert_eq!(measured, [false, true, false, false, true]);
+        assert_eq!(measured, [false, true, false, false, false, false, true]);
         assert_eq!(arguments.keys, 100_000);
+        assert_eq!(arguments.artifacts, [1_000, 1_000_000]);
     }
 
     #[test]
     fn what_is_not_understood_is_told() {
         assert!(read("reconcil").unwrap_err().contains("not reconcil"));
+        for line in ["--artifacts", "--artifacts 10", "--artifacts 1000,1500"] {
+            assert!(read(line).unwrap_err().starts_with("--artifacts needs"));
+        }
         for line in ["--keys", "--keys many", "--keys 10", "--keys 12345"] {
             assert!(read(line).unwrap_err().starts_with("--keys needs"));
         }

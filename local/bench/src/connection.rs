@@ -9,6 +9,7 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Empty, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper::header::HeaderValue;
 use hyper::{Method, Request, Response, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -74,6 +75,22 @@ impl Connection {
             .send(Method::GET, target, Empty::new().boxed(), 0)
             .await?;
         Ok(response.into_body().collect().await?.to_bytes())
+    }
+
+    /// The answer to any request, whatever its status.
+    pub(crate) async fn ask(
+        &mut self,
+        mut request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, Failure> {
+        let host = HeaderValue::from_str(&self.host)?;
+        request.headers_mut().insert(header::HOST, host);
+        self.requests.ready().await?;
+        let request = request.map(|body| Full::new(body).boxed());
+        let (parts, body) = self.requests.send_request(request).await?.into_parts();
+        Ok(Response::from_parts(
+            parts,
+            body.collect().await?.to_bytes(),
+        ))
     }
 
     async fn send(

@@ -1,4 +1,4 @@
-//! The executable that is deployed, over the Lambda Runtime API, against one that does nothing.
+//! The executables that are deployed, over the Lambda Runtime API, against one that does nothing.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -13,17 +13,17 @@ use tokio_postgres::{Client, NoTls};
 
 use crate::Failure;
 use crate::batch::{Batch, Kind, version_deleted};
-use crate::figures::{if_measured, median_milliseconds, megabytes, milliseconds, percentile};
+use crate::figures::{if_measured, median_milliseconds, megabytes, milliseconds};
 use crate::machine::{executable, free_port};
 use crate::process::Process;
 use crate::server::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, Server};
+use crate::start;
 use crate::tls::TlsFront;
 
-const STARTS: usize = 40;
 const FIRST_INVOCATIONS: usize = 15;
 const WARM_INVOCATIONS: usize = 1_000;
 /// A process that has answered or polled is asleep again by then, and the kernel has counted its work.
-const SETTLED: Duration = Duration::from_millis(2);
+pub(crate) const SETTLED: Duration = Duration::from_millis(2);
 
 const BUCKET: &str = "documents";
 const KEY: &str = "asked.pdf";
@@ -35,7 +35,7 @@ pub(crate) async fn run(folder: &Path) -> Result<(), Failure> {
     let store = Server::start(&folder.join("asked")).await?;
     let front = TlsFront::start(store.address, folder).await?;
     println!(
-        "document-sync as deployed (release, fat LTO), under the Lambda Runtime API on this machine;\n\
+        "the functions as deployed (release, fat LTO), under the Lambda Runtime API on this machine;\n\
          floor = idle-function, which answers null. CPU and memory as the kernel counts them.\n"
     );
     sizes()?;
@@ -44,12 +44,10 @@ pub(crate) async fn run(folder: &Path) -> Result<(), Failure> {
         socket.database("bench").await?,
         tcp.url("holdfast"),
     ];
-    start_up(&urls).await?;
+    start::run(&urls, &store, &front).await?;
     first_invocations(tcp.url("holdfast"), &store, &front).await?;
     warm_invocations(tcp.url("holdfast")).await?;
-    println!(
-        "targets: start-up <= 10 ms and <= 15 MB resident; first invocation with TLS <= 10 ms CPU\n"
-    );
+    println!("target: first invocation with TLS <= 10 ms CPU\n");
     tcp.stop().await;
     socket.stop().await;
     Ok(())
@@ -57,7 +55,7 @@ pub(crate) async fn run(folder: &Path) -> Result<(), Failure> {
 
 fn sizes() -> Result<(), Failure> {
     println!("{:>44} {:>8} {:>8}", "", "MB", "zip MB");
-    for name in ["idle-function", "document-sync"] {
+    for name in ["idle-function", "document-sync", "registry"] {
         let bytes = std::fs::read(executable(name)?)?;
         let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
         encoder.write_all(&bytes)?;
@@ -67,78 +65,6 @@ fn sizes() -> Result<(), Failure> {
             "{name:>44} {:>8.2} {:>8.2}",
             megabytes(u64::try_from(bytes.len())?),
             megabytes(u64::try_from(compressed.len())?)
-        );
-    }
-    Ok(())
-}
-
-/// From the start of the process to its first poll, the four in turn with bare connections to the same servers:
-/// a process that is ready waits for its server to start a session, and that is the server's time.
-async fn start_up(urls: &[String; 3]) -> Result<(), Failure> {
-    let names = [
-        "floor",
-        "no database: connection refused",
-        "PostgreSQL on a Unix socket, no password",
-        "PostgreSQL over TCP, SCRAM password",
-    ];
-    let mut wall: [Vec<Duration>; 4] = Default::default();
-    let mut cpu: [Vec<Duration>; 4] = Default::default();
-    let mut resident: [Vec<f64>; 4] = Default::default();
-    let mut connections: [Vec<Duration>; 4] = Default::default();
-    for round in 0..=STARTS {
-        for subject in 0..names.len() {
-            let function = match subject {
-                0 => idle().await?,
-                _ => document_sync(&urls[subject - 1], None).await?,
-            };
-            let elapsed = function.ready().await?;
-            tokio::time::sleep(SETTLED).await;
-            if subject > 1 && function.stdout().contains("without a database") {
-                return Err(format!("{}: {}", names[subject], function.stdout()).into());
-            }
-            // The first start also makes the tables, and reads the file into memory.
-            if round > 0 {
-                wall[subject].push(elapsed);
-                cpu[subject].extend(process(&function).and_then(Process::cpu));
-                let bytes = process(&function).and_then(Process::resident_bytes);
-                resident[subject].extend(bytes.map(megabytes));
-            }
-            function.kill().await;
-            if round > 0 && subject > 1 {
-                let started = Instant::now();
-                let session = connect(&urls[subject - 1]).await?;
-                session
-                    .query_typed("select max(version) from document_sync_migration", &[])
-                    .await?;
-                connections[subject].push(started.elapsed());
-            }
-        }
-    }
-    println!(
-        "\n{:>44} {:>8} {:>8} {:>8} {:>8}",
-        format!("start-up, exec to first poll, {STARTS} each"),
-        "p10 ms",
-        "p50 ms",
-        "CPU ms",
-        "MB"
-    );
-    for (subject, name) in names.into_iter().enumerate() {
-        let wall = milliseconds(&wall[subject]);
-        println!(
-            "{name:>44} {:>8.2} {:>8.2} {:>8} {:>8}",
-            percentile(&wall, 10),
-            percentile(&wall, 50),
-            if_measured(&milliseconds(&cpu[subject])),
-            if_measured(&resident[subject])
-        );
-    }
-    for subject in 2..names.len() {
-        let wall = milliseconds(&connections[subject]);
-        println!(
-            "{:>44} {:>8.2} {:>8.2}   of which: bare connection and query",
-            names[subject],
-            percentile(&wall, 10),
-            percentile(&wall, 50)
         );
     }
     Ok(())
@@ -271,14 +197,17 @@ async fn invoke(function: &Function, event: &Value) -> Result<Work, Failure> {
     })
 }
 
-async fn idle() -> Result<Function, Failure> {
+pub(crate) async fn idle() -> Result<Function, Failure> {
     Ok(RuntimeApi::start()
         .await
         .run(executable("idle-function")?, &[]))
 }
 
 /// With the variables that Lambda and the template set, and an S3 behind TLS where there is one.
-async fn document_sync(url: &str, front: Option<&TlsFront>) -> Result<Function, Failure> {
+pub(crate) async fn document_sync(
+    url: &str,
+    front: Option<&TlsFront>,
+) -> Result<Function, Failure> {
     let certificate;
     let mut variables = vec![
         ("DATABASE_URL", url),

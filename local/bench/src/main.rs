@@ -5,9 +5,9 @@
 //!
 //! - `sync`: rows per second of document-sync, against one bare statement. `batch` makes the events.
 //! - `reconcile`: objects per second and memory of comparing a large `bucket`, against listing it.
-//! - `lambda`: start-up, memory, CPU and size of the executable that is deployed, against `idle-function`.
-//!   `process` reads what the kernel counted, `tls` puts the store behind HTTPS.
-//! - `index`: requests to the registry's index with a thousand artifacts, against the same with many.
+//! - `lambda`: start-up, memory, CPU and size of the executables that are deployed, against `idle-function`.
+//!   `start` is from the process to its first poll, `process` reads what the kernel counted, `tls` puts the store behind HTTPS.
+//! - `indexed`, `alone` and `downloads`: the operations of the registry's `api`, against the calls of storage they need.
 //! - `store`: the embedded S3 over TCP, against the network and the disk. `server` runs it, `connection`
 //!   asks it.
 //!
@@ -19,17 +19,18 @@
     reason = "a benchmark prints its figures, and stops at its own mistakes"
 )]
 
+mod api;
 mod arguments;
 mod batch;
 mod bucket;
 mod connection;
 mod figures;
-mod index;
 mod lambda;
 mod machine;
 mod process;
 mod reconcile;
 mod server;
+mod start;
 mod store;
 mod sync;
 mod tls;
@@ -70,8 +71,14 @@ async fn measure(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.includes("reconcile") {
         reconcile::run(folder.path(), arguments.keys).await?;
     }
-    if arguments.includes("index") {
-        index::run(folder.path(), arguments.keys).await?;
+    if arguments.includes("indexed") {
+        api::run_indexed(folder.path(), &arguments.artifacts).await?;
+    }
+    if arguments.includes("alone") {
+        api::run_alone(folder.path()).await?;
+    }
+    if arguments.includes("downloads") {
+        api::run_downloads(folder.path()).await?;
     }
     if arguments.includes("lambda") {
         lambda::run(folder.path()).await?;

@@ -47,6 +47,25 @@ impl Process {
     }
 }
 
+/// A thread of this process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Thread(u32);
+
+impl Thread {
+    /// The one that asks.
+    pub(crate) fn current() -> Option<Self> {
+        let link = fs::read_link("/proc/thread-self").ok()?;
+        Some(Self(link.file_name()?.to_str()?.parse().ok()?))
+    }
+
+    /// The time it spent on a processor so far, as of a [`Process`].
+    pub(crate) fn cpu(self) -> Option<Duration> {
+        let text = fs::read_to_string(format!("/proc/self/task/{}/schedstat", self.0)).ok()?;
+        let nanoseconds = text.split_whitespace().next()?.parse().ok()?;
+        Some(Duration::from_nanos(nanoseconds))
+    }
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;

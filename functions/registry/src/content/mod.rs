@@ -162,6 +162,16 @@ impl Content {
         self.sign(&key, path.name(), purpose).await
     }
 
+    /// Signs the reading of a file that has just been seen.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::S3`].
+    pub async fn get_seen(&self, path: &FilePath, purpose: Purpose) -> Result<Presigned, Error> {
+        self.sign(&key::file(&self.id, path), path.name(), purpose)
+            .await
+    }
+
     /// Deletes a file that is there.
     ///
     /// # Errors

@@ -134,7 +134,7 @@ async fn show(
     let whole = content.whole(aspect, PATIENCE).await;
     let signed = match whole.map_err(|error| explain(error, kind, id))? {
         Whole::Nowhere => return to_source(record),
-        Whole::File(path) => content.get(&path, purpose(method)).await?,
+        Whole::File(path) => content.get_seen(&path, purpose(method)).await?,
         Whole::Archive { key, is_new } => {
             // While it was made, the artifact may have been deleted with all that lay beside it then.
             if is_new && let Err(registry::Error::NotFound) = registry.read(kind, id).await {

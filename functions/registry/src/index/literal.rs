@@ -4,11 +4,14 @@
 //! either all texts that it can match, while they are few, or what its matches have in them. Letters of ASCII are lower
 //! case here, as they are in the index, so a pattern that ignores case needs no other treatment: its classes are
 //! small sets of letters.
+//!
+//! Where a name or a description begins and ends is kept as a mark in these texts. So a pattern of a whole name, such as
+//! `^gpt2$`, is known for what it is: its three-letter parts may be in any number of artifacts.
 
 use std::collections::BTreeSet;
 
 use regex_syntax::Parser;
-use regex_syntax::hir::{Class, Hir, HirKind};
+use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 /// Texts that are kept for a piece of a pattern, and alternatives in a condition.
 const MOST_TEXTS: usize = 16;
@@ -21,8 +24,47 @@ const MOST_CONDITIONS: usize = 4;
 /// Letters and digits in a row that the index knows something by.
 const LETTERS: usize = 3;
 
-/// One of these texts must be there.
-pub(super) type Condition = Vec<String>;
+/// Where a name or a description begins, and where it ends. As characters they occur in no text that is kept.
+const BEGIN: char = '\u{1}';
+const END: char = '\u{2}';
+
+/// One of these must be there.
+pub(super) type Condition = Vec<Part>;
+
+/// What must be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Somewhere in the name or in the description.
+    Within(String),
+    /// The name or the description as a whole. Never empty, and of few bytes.
+    Whole(String),
+}
+
+impl Part {
+    /// Of a text with marks. Those in the middle tell nothing that the text does not.
+    fn of(marked: &str) -> Self {
+        let is_mark = |character| matches!(character, BEGIN | END);
+        let text = marked.replace(is_mark, "");
+        let (before, rest) =
+            marked.split_at(marked.len() - marked.trim_start_matches(is_mark).len());
+        let (_, behind) = rest.split_at(rest.trim_end_matches(is_mark).len());
+        let is_whole = before.contains(BEGIN) && behind.contains(END);
+        if is_whole && !text.is_empty() && text.len() <= MOST_BYTES {
+            Self::Whole(text)
+        } else {
+            Self::Within(text)
+        }
+    }
+
+    /// The longest row of letters and digits; of a whole text, enough.
+    fn letters(&self, is_letter: impl Fn(char) -> bool) -> usize {
+        let Self::Within(text) = self else {
+            return usize::MAX;
+        };
+        let words = text.split(|character| !is_letter(character));
+        words.map(|word| word.chars().count()).max().unwrap_or(0)
+    }
+}
 
 /// What all matches of a piece of a pattern have in common.
 #[derive(Debug, Clone, Default)]
@@ -43,29 +85,41 @@ pub(super) fn conditions(pattern: &str, is_letter: impl Fn(char) -> bool) -> Vec
     };
     let mut piece = piece(&hir);
     piece.give_up_texts();
-    let mut conditions: Vec<(usize, BTreeSet<String>)> = piece
+    let mut conditions: Vec<(usize, Condition)> = piece
         .conditions
         .into_iter()
-        .map(|texts| (letters(&texts, &is_letter), texts))
+        .map(|texts| texts.iter().map(|text| Part::of(text)).collect())
+        .map(|parts: Condition| (letters(&parts, &is_letter), parts))
         .filter(|(letters, _)| *letters >= LETTERS)
         .collect();
-    conditions.sort_by_key(|(letters, texts)| (std::cmp::Reverse(*letters), texts.len()));
+    conditions.sort_by_key(|(letters, parts)| (std::cmp::Reverse(*letters), parts.len()));
     conditions.dedup();
-    conditions
-        .into_iter()
-        .take(MOST_CONDITIONS)
-        .map(|(_, texts)| texts.into_iter().collect())
-        .collect()
+    let is_exact = |(_, parts): &(usize, Condition)| is_exact(parts);
+    // Nothing tells more.
+    let most = if conditions.first().is_some_and(is_exact) {
+        1
+    } else {
+        MOST_CONDITIONS
+    };
+    let conditions = conditions.into_iter().take(most);
+    conditions.map(|(_, parts)| parts).collect()
+}
+
+/// Whether it is about whole texts only.
+pub(super) fn is_exact(condition: &Condition) -> bool {
+    condition.iter().all(|part| matches!(part, Part::Whole(_)))
 }
 
 fn piece(hir: &Hir) -> Piece {
     match hir.kind() {
-        // Where something is, is not part of the text.
+        HirKind::Look(Look::Start) => Piece::of([BEGIN.to_string()]),
+        HirKind::Look(Look::End) => Piece::of([END.to_string()]),
+        // Where something else is, is not part of the text.
         HirKind::Empty | HirKind::Look(_) => Piece::of([String::new()]),
-        HirKind::Literal(literal) => std::str::from_utf8(&literal.0).map_or_else(
-            |_no_text| Piece::default(),
-            |text| Piece::of([text.to_ascii_lowercase()]),
-        ),
+        HirKind::Literal(literal) => match std::str::from_utf8(&literal.0) {
+            Ok(text) if !text.contains([BEGIN, END]) => Piece::of([text.to_ascii_lowercase()]),
+            _ => Piece::default(),
+        },
         HirKind::Class(class) => characters(class).map_or_else(Piece::default, Piece::of),
         HirKind::Capture(capture) => piece(&capture.sub),
         HirKind::Repetition(repetition) => {
@@ -207,6 +261,9 @@ fn characters(class: &Class) -> Option<BTreeSet<String>> {
     };
     for (start, end) in ranges {
         for character in start..=end {
+            if matches!(character, BEGIN | END) {
+                return None;
+            }
             characters.insert(character.to_ascii_lowercase().to_string());
             if characters.len() > MOST_CHARACTERS {
                 return None;
@@ -216,15 +273,10 @@ fn characters(class: &Class) -> Option<BTreeSet<String>> {
     Some(characters)
 }
 
-/// The longest row of letters and digits in the text that has the shortest one.
-fn letters(texts: &BTreeSet<String>, is_letter: &impl Fn(char) -> bool) -> usize {
-    let longest = |text: &String| {
-        text.split(|character| !is_letter(character))
-            .map(|word| word.chars().count())
-            .max()
-            .unwrap_or(0)
-    };
-    texts.iter().map(longest).min().unwrap_or(0)
+/// The longest row of letters and digits in the part that has the shortest one.
+fn letters(parts: &[Part], is_letter: &impl Fn(char) -> bool) -> usize {
+    let longest = parts.iter().map(|part| part.letters(is_letter));
+    longest.min().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -234,8 +286,18 @@ mod tests {
 
     fn found(pattern: &str) -> String {
         let conditions = conditions(pattern, |character| character.is_ascii_alphanumeric());
-        let conditions: Vec<String> = conditions.iter().map(|texts| texts.join("|")).collect();
+        let conditions: Vec<String> = conditions
+            .iter()
+            .map(|parts| parts.iter().map(shown).collect::<Vec<_>>().join("|"))
+            .collect();
         conditions.join(" & ")
+    }
+
+    fn shown(part: &Part) -> String {
+        match part {
+            Part::Within(text) => text.clone(),
+            Part::Whole(text) => format!("^{text}$"),
+        }
     }
 
     #[test]
@@ -243,7 +305,25 @@ mod tests {
         for (pattern, expected) in [
             ("bert", "bert"),
             (".*bert.*", "bert"),
-            ("^google-bert$", "google-bert"),
+            ("^google-bert$", "^google-bert$"),
+            ("^t5$", "^t5$"),
+            ("^a$", "^a$"),
+            ("(?m)^bert$", "bert"),
+            ("^bert", "bert"),
+            ("base$", "base"),
+            ("(^|/)bert", "bert|/bert"),
+            ("(^|/)bert$", "^bert$|/bert"),
+            ("^(bert|gpt2)$", "^bert$|^gpt2$"),
+            ("^(bert|gpt2)$.*model", "^bert$|^gpt2$"),
+            ("^bert.*base$", "bert & base"),
+            ("^-$", "^-$"),
+            ("^.*bert", "bert"),
+            ("bert^x", "bertx"),
+            ("(?Rm)^bert", "bert"),
+            ("^a", ""),
+            ("^$", ""),
+            ("\u{1}bert", ""),
+            ("[\u{1}a]bert", "bert"),
             (r"\bBERT\b", "bert"),
             ("(?i)bert", "bert"),
             ("(?i)whisper", "whisper|whi\u{17f}per"),
@@ -276,7 +356,11 @@ mod tests {
         let long = "a".repeat(100);
         assert_eq!(found(&long), long);
         let foreign = conditions("模型训练", char::is_alphanumeric);
-        assert_eq!(foreign, [["模型训练"]]);
+        assert_eq!(foreign.len(), 1);
+        assert_eq!(
+            foreign[0].iter().map(shown).collect::<Vec<_>>(),
+            ["模型训练"]
+        );
         assert_eq!(found("模型训练"), "");
     }
 
@@ -293,6 +377,8 @@ mod tests {
             Just(r"\w".to_owned()),
             Just("(?i)".to_owned()),
             Just("(?-i)".to_owned()),
+            Just("(?m)".to_owned()),
+            Just(r"\n".to_owned()),
             Just("ſ".to_owned()),
         ];
         leaf.prop_recursive(4, 24, 4, |inner| {
@@ -313,7 +399,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
-        fn every_match_fulfils_every_condition(pattern in patterns(), texts in prop::collection::vec("[abkKſ\u{212A} ]{0,14}", 8)) {
+        fn every_match_fulfils_every_condition(pattern in patterns(), texts in prop::collection::vec("[abkKſ\u{212A} \n]{0,14}", 8)) {
             let Ok(regex) = regex::Regex::new(&pattern) else {
                 return Ok(());
             };
@@ -321,7 +407,11 @@ mod tests {
             for text in texts.iter().filter(|text| regex.is_match(text)) {
                 let text = text.to_ascii_lowercase();
                 for condition in &conditions {
-                    prop_assert!(condition.iter().any(|part| text.contains(part)), "{pattern}: {condition:?} not in {text:?}");
+                    let is_there = |part: &Part| match part {
+                        Part::Within(part) => text.contains(part),
+                        Part::Whole(whole) => text == *whole,
+                    };
+                    prop_assert!(condition.iter().any(is_there), "{pattern}: {condition:?} not in {text:?}");
                 }
             }
         }

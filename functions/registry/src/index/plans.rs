@@ -9,7 +9,7 @@ use tokio_postgres::types::Type;
 
 use super::row::Parameter;
 use super::search::Filter;
-use super::{announcement, healing, members, query, schema};
+use super::{announcement, healing, literal, members, query, schema};
 
 /// Enough that the planner prefers an index to reading everything.
 const ARTIFACTS: i32 = 20_000;
@@ -173,11 +173,15 @@ async fn a_change_costs_the_same_however_many_artifacts_there_are() {
 #[tokio::test]
 async fn a_search_for_what_must_be_there_goes_by_its_index() {
     let (_postgres, sql) = database().await;
-    for conditions in [
-        vec![vec!["name-10050".to_owned()]],
-        vec![vec!["deadbeef".to_owned(), "c0ffee".to_owned()]],
-        vec![vec!["deadbeef".to_owned()], vec!["description".to_owned()]],
+    for pattern in [
+        "name-10050",
+        "deadbeef|c0ffee",
+        "deadbeef.*description",
+        "^name-10050",
+        "^name-10050$",
+        "(?i)^(t5|gpt2)$",
     ] {
+        let conditions = literal::conditions(pattern, |letter| letter.is_ascii_alphanumeric());
         let filter = Filter::new(&conditions, 0);
         let statement = filter.candidates();
         let parameters: Vec<Parameter<'_>> = filter
@@ -185,10 +189,15 @@ async fn a_search_for_what_must_be_there_goes_by_its_index() {
             .iter()
             .map(|text| -> Parameter<'_> { (text, Type::TEXT) })
             .collect();
+        let expected = if pattern.ends_with('$') {
+            "registry_artifact_brief, registry_artifact_whole"
+        } else {
+            "registry_artifact_text"
+        };
         assert_eq!(
             plan(&sql, &statement, &parameters).await,
-            "registry_artifact_text",
-            "{conditions:?}"
+            expected,
+            "{pattern}"
         );
     }
     let (kind, after) = ("model", "110000/");

@@ -10,6 +10,7 @@ const MIGRATIONS: Migrations = Migrations {
     scripts: &[
         include_str!("../../migrations/1_index.sql"),
         include_str!("../../migrations/2_access.sql"),
+        include_str!("../../migrations/3_whole.sql"),
     ],
 };
 
