@@ -150,8 +150,8 @@ async fn measure(
             .iter_mut()
             .find(|figures| figures.operation == operation);
         if let Some(figures) = figures {
-            (figures.counts, figures.statements) = counted_calls.take();
-            relay.take();
+            figures.counts = counted_calls.take();
+            figures.statements = relay.take();
         }
     }
     let create = move |task: usize| Operation::Create.request(ROUNDS + task, artifacts, "");
