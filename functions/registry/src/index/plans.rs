@@ -170,6 +170,35 @@ async fn a_change_costs_the_same_however_many_artifacts_there_are() {
     );
 }
 
+/// PostgreSQL compiles statements from a cost of 100,000 on (`jit_above_cost`), which takes much longer than a page. Costs
+/// grow with the table, so with a fiftieth of a million artifacts they must not reach a fiftieth.
+#[tokio::test]
+async fn a_page_of_a_million_artifacts_is_not_worth_compiling() {
+    let (_postgres, sql) = database().await;
+    let none: Vec<&str> = Vec::new();
+    let (first, limit, none_left_out) = ("", 101_i64, 0_i64);
+    let all = vec!["model", "dataset", "code"];
+    for (names, kinds, every) in [
+        (vec!["name-10050"; 3], &all, &none),
+        (none.clone(), &none, &all),
+    ] {
+        let parameters: [Parameter<'_>; 7] = [
+            (&names, Type::TEXT_ARRAY),
+            (kinds, Type::TEXT_ARRAY),
+            (every, Type::TEXT_ARRAY),
+            (&first, Type::TEXT),
+            (&limit, Type::INT8),
+            (&none_left_out, Type::INT8),
+            (&limit, Type::INT8),
+        ];
+        let explain = format!("explain (format json) {}", query::PAGE);
+        let row = sql.query_typed_one(&explain, &parameters).await.unwrap();
+        let Json(plan) = row.get(0);
+        let cost = plan[0]["Plan"]["Total Cost"].as_f64().unwrap();
+        assert!(cost < 100_000.0 / 50.0, "{names:?} {every:?}: {plan}");
+    }
+}
+
 #[tokio::test]
 async fn a_search_for_what_must_be_there_goes_by_its_index() {
     let (_postgres, sql) = database().await;

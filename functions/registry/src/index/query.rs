@@ -17,14 +17,16 @@ use crate::store::Objects;
 /// and kind is one range of an index, which is read as far as the page can need it.
 ///
 /// Rows are compared, not columns: in an order that begins with columns which are equal anyway, the planner sees the
-/// order of places only, goes by these, and leaves out what has another kind, be it everything.
+/// order of places only, goes by these, and leaves out what has another kind, be it everything. That names are equal
+/// is said as well: of rows that are compared the planner expects a ninth of all, and where there are a million, it
+/// compiles what takes a fraction of a millisecond for a quarter of a second.
 pub(super) const PAGE: &str = "
     select place, name, kind from (
         select hit.* from unnest($1::text[], $2::text[]) as wanted (name, kind), lateral (
             select place, name, kind from registry_artifact
             where (left(name, 256), kind, place) > (left(wanted.name, 256), wanted.kind, $4)
                 and (left(name, 256), kind) <= (left(wanted.name, 256), wanted.kind)
-                and name = wanted.name and kind is not null
+                and left(name, 256) = left(wanted.name, 256) and name = wanted.name and kind is not null
             order by left(name, 256), kind, place limit $5
         ) as hit
         union all

@@ -74,7 +74,7 @@ async fn measure(server: &Server, bucket: &str, artifacts: usize) -> Result<(), 
         "p95 ms",
         "CPU ms"
     );
-    let served = serve(client(), bucket, None).await?;
+    let front = serve(client(), bucket, None).await?;
     let mut created = Vec::new();
     for operation in Operation::ALL {
         let mut cold = Vec::new();
@@ -117,7 +117,7 @@ async fn measure(server: &Server, bucket: &str, artifacts: usize) -> Result<(), 
         }
         let load = if operation.changes_nothing() && artifacts <= MOST_LOADED {
             let request = move |task| operation.request(few(task), artifacts, "");
-            let load = of_requests(&warm, served, request).await?;
+            let load = of_requests(&warm, front, request).await?;
             format!(
                 "{:>9.0} {:>8.2} {:>8.2} {:>7.2}",
                 load.rate, load.p50, load.p95, load.cpu

@@ -36,7 +36,7 @@ pub(crate) async fn run(folder: &Path) -> Result<(), Failure> {
     let calls = Calls::default();
     let client = calls.client(server.address, Duration::ZERO);
     let instance = Arc::new(Instance::start(client, BUCKET, None).await?);
-    let served = serve(calls.client(server.address, Duration::ZERO), BUCKET, None).await?;
+    let front = serve(calls.client(server.address, Duration::ZERO), BUCKET, None).await?;
     let place = server.get_target(BUCKET, &key).await?;
     println!(
         "{CLIENTS} downloads at a time of one file of {:.0} MB: a redirect of the registry, then the embedded S3 over TCP;\n\
@@ -48,12 +48,12 @@ pub(crate) async fn run(folder: &Path) -> Result<(), Failure> {
         "", "MB/s", "p50 ms", "p99 ms", "redirect p50 ms", "redirect p99 ms", "share of time"
     );
     // The trail's end is found once, and connections are made.
-    redirect(&instance, &mut Connection::open(served.address).await?).await?;
+    redirect(&instance, &mut Connection::open(front.address).await?).await?;
     for (name, through) in [("floor", false), ("registry", true)] {
         let mut best: Option<Round> = None;
         for _ in 0..ROUNDS {
             calls.take();
-            let way = through.then(|| (Arc::clone(&instance), served.address));
+            let way = through.then(|| (Arc::clone(&instance), front.address));
             let round = round(way, server.address, &place).await?;
             if best.as_ref().is_none_or(|best| round.took < best.took) {
                 best = Some(round);

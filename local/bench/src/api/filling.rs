@@ -144,22 +144,8 @@ async fn copy(
     let statement = format!(
         "copy {artifacts} (place, stamp, etag, name, kind, description, member, has_claim, format) from stdin binary"
     );
-    let format: i16 = match artifacts {
-        "registry_artifact" => {
-            let row = sql.query_one(
-                "select format from registry_artifact where place <> '' limit 1",
-                &[],
-            );
-            row.await?.get(0)
-        }
-        _ => {
-            let row = sql.query_one(
-                "select max(format) from registry_artifact where place <> ''",
-                &[],
-            );
-            row.await?.get(0)
-        }
-    };
+    let format = "select max(format) from registry_artifact where place <> ''";
+    let format: i16 = sql.query_one(format, &[]).await?.get(0);
     let types = [
         Type::TEXT,
         Type::INT8,

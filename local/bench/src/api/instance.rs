@@ -77,10 +77,8 @@ impl Instance {
         let took = started.elapsed();
         let mut body = String::from_utf8(body.to_vec())?;
         if status == 302 {
-            body = location
-                .ok_or("a redirect leads somewhere")?
-                .to_str()?
-                .to_owned();
+            let place = location.ok_or("a redirect leads somewhere")?;
+            place.to_str()?.clone_into(&mut body);
         }
         check(request, status, &body)?;
         Ok(Answered { took, body })

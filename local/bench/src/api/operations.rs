@@ -110,7 +110,8 @@ async fn measure(
         counted
             .ask(&operation.request(number(0), artifacts, ""))
             .await?;
-        (counted_calls.take(), relay.take());
+        counted_calls.take();
+        relay.take();
         counted
             .ask(&operation.request(number(0), artifacts, ""))
             .await?;
@@ -123,14 +124,14 @@ async fn measure(
         });
     }
     all.extend(changes(&instance, artifacts).await?);
-    let served = serve(near(&calls), bucket, Some(url)).await?;
+    let front = serve(near(&calls), bucket, Some(url)).await?;
     for figures in &mut all {
         if !figures.operation.changes_nothing() {
             continue;
         }
         let operation = figures.operation;
         let request = move |task| operation.request(number(task), artifacts, "");
-        figures.load = Some(of_requests(&instance, served, request).await?);
+        figures.load = Some(of_requests(&instance, front, request).await?);
     }
     // Changes are counted by whoever is alone, and creations come last: they change what pages hold.
     let mut created = String::new();
@@ -139,7 +140,8 @@ async fn measure(
     for (round, operation) in changes.iter().chain(&changes).enumerate() {
         let (operation, round) = (*operation, round / changes.len());
         let request = operation.request(usize::MAX - round, artifacts, &created);
-        (counted_calls.take(), relay.take());
+        counted_calls.take();
+        relay.take();
         let answered = counted.ask(&request).await?;
         if operation == Operation::Create {
             created = id_of(&answered.body)?;
@@ -148,11 +150,12 @@ async fn measure(
             .iter_mut()
             .find(|figures| figures.operation == operation);
         if let Some(figures) = figures {
-            (figures.counts, figures.statements) = (counted_calls.take(), relay.take());
+            figures.counts = counted_calls.take();
+            figures.statements = relay.take();
         }
     }
     let create = move |task: usize| Operation::Create.request(ROUNDS + task, artifacts, "");
-    let load = of_requests(&instance, served, create).await?;
+    let load = of_requests(&instance, front, create).await?;
     for figures in &mut all {
         if figures.operation == Operation::Create {
             figures.load = Some(load);
