@@ -3,6 +3,8 @@
 //! - [`config`]: settings from the environment, read once, every mistake in one message
 //! - [`aws`]: what the clients of AWS services have in common
 //! - [`database`]: a connection to PostgreSQL, and a function's own tables
+//! - [`deadline`]: how much time an invocation has
+//! - [`queue`]: messages to another function
 //! - [`s3`]: the objects, and the decisions a caller can take when S3 refuses
 //! - [`telemetry`]: logs and metrics
 #![cfg_attr(
@@ -13,7 +15,9 @@
 pub mod aws;
 pub mod config;
 pub mod database;
+pub mod deadline;
 #[cfg(feature = "http")]
 pub mod problem;
+pub mod queue;
 pub mod s3;
 pub mod telemetry;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use shared::database::{ConnectError, Connection, Database};
+use shared::database::{ConnectError, Connection, Database, is_about_a_row, is_passing};
 use shared::telemetry::chain;
 use time::OffsetDateTime;
 use tokio_postgres::Client;
@@ -269,13 +269,13 @@ impl Documents {
                     self.keep(session);
                     return Ok(done);
                 }
-                Err(error) if attempt < ATTEMPTS && is_worth_another_try(&error) => {
+                Err(error) if attempt < ATTEMPTS && is_passing(&error) => {
                     tracing::warn!(error = %chain(&error), "trying again on a new connection");
                     attempt += 1;
                 }
                 Err(error) => {
                     let rolled_back = session.client().batch_execute("rollback").await;
-                    if rolled_back.is_ok() && !is_worth_another_try(&error) {
+                    if rolled_back.is_ok() && !is_passing(&error) {
                         self.keep(session);
                     }
                     return Err(Error::Failed(error));
@@ -317,35 +317,4 @@ fn reason(error: &tokio_postgres::Error) -> String {
         || chain(error).to_string(),
         |error| format!("{} ({})", error.message(), error.code().code()),
     )
-}
-
-/// Whether the fault lay in the connection or in the timing, so that a new connection may fare better.
-fn is_worth_another_try(error: &tokio_postgres::Error) -> bool {
-    match error.code() {
-        // No answer from the server: the connection broke.
-        None => true,
-        Some(code) => {
-            matches!(
-                *code,
-                SqlState::T_R_DEADLOCK_DETECTED
-                    | SqlState::T_R_SERIALIZATION_FAILURE
-                    | SqlState::ADMIN_SHUTDOWN
-                    | SqlState::CRASH_SHUTDOWN
-                    | SqlState::CANNOT_CONNECT_NOW
-                    | SqlState::READ_ONLY_SQL_TRANSACTION // a failover left this connection on a replica
-                    | SqlState::UNDEFINED_TABLE // dropped while connected: a new connection migrates
-                    | SqlState::UNDEFINED_COLUMN // and finds out which columns there are
-            ) || code.code().starts_with("08")
-        }
-    }
-}
-
-/// Whether one row of the batch is to blame: its data, a constraint, or an exception of a trigger.
-fn is_about_a_row(error: &tokio_postgres::Error) -> bool {
-    /// Data exception, integrity constraint, triggered data change, program limit, PL/pgSQL error
-    /// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
-    const CLASSES: [&str; 5] = ["22", "23", "27", "54", "P0"];
-    error
-        .code()
-        .is_some_and(|code| CLASSES.iter().any(|class| code.code().starts_with(class)))
 }

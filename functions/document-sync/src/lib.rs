@@ -6,17 +6,17 @@
 //! - [`change`]: what one event says about one object, and [`sequencer`]: in which order
 //! - [`filter`]: which objects are documents
 //! - `delivery`: a batch of events applied, message by message: `batch` has one state per object, `question` asks S3
-//!   where the events leave it open, `quarantine` keeps what can never succeed
+//!   where the events leave it open, `quarantine` keeps what can never succeed, `loader` is told
 //! - [`documents`]: where all that is written, in one `transaction`: `ledger` is the order of events, `table` the
 //!   documents table, `schema` how both come to be there
 //! - [`command`]: what else can be asked for: `replay` of the quarantine, [`reconcile`] of a whole bucket
 //! - [`config`]: what the function is told by its environment
 
 mod batch;
-mod deadline;
 mod delivery;
 mod handle;
 mod ledger;
+mod loader;
 mod quarantine;
 mod question;
 mod replay;
@@ -34,7 +34,6 @@ pub mod sequencer;
 pub mod table;
 
 pub use config::Config;
-pub use deadline::time_left;
 pub use delivery::Report;
 pub use documents::Documents;
 pub use envelope::Payload;

@@ -4,7 +4,8 @@
 //! - [`Settings`]: the same, read from the environment; or a secret, or IAM
 //! - [`Database`], [`Connection`]: opening, keeping, checking
 //! - [`ConnectError`]: why there is none, and what is to be done about it
-//! - [`Migrations`]: a function's own tables
+//! - [`is_passing`], [`is_about_a_row`]: what a failed statement is to be answered with
+//! - [`Migrations`], [`TableName`]: a function's own tables, and the user's
 //!
 //! Behind them:
 //!
@@ -16,6 +17,7 @@
 
 mod connection;
 mod error;
+mod failure;
 mod iam;
 mod login;
 mod migrations;
@@ -23,6 +25,7 @@ mod plain;
 mod rds;
 mod secret;
 mod settings;
+mod table;
 mod target;
 mod tls;
 mod url;
@@ -38,19 +41,22 @@ use settings::AccessSettings;
 
 pub use connection::Connection;
 pub use error::ConnectError;
+pub use failure::{is_about_a_row, is_passing};
 pub use migrations::Migrations;
 pub use secret::SecretError;
 pub use settings::Settings;
+pub use table::{InvalidTableName, TableName, grant, quoted};
 pub use url::{Url, UrlError};
 
-/// A database, and at most one connection to it that waits for its next use.
+/// A database, and connections to it that wait for their next use: one, unless somebody needs several at a time.
 ///
 /// An instance of a Lambda function works on one invocation at a time, so it needs no pool.
 #[derive(Debug)]
 pub struct Database {
     access: Access,
     /// Taken out while in use: an invocation that is cut short drops it in whatever state it is.
-    idle: Mutex<Option<Connection>>,
+    idle: Mutex<Vec<Connection>>,
+    most_idle: usize,
 }
 
 /// Where it is, and what proves who asks, with what is remembered of that.
@@ -79,18 +85,29 @@ impl Database {
         };
         Self {
             access,
-            idle: Mutex::new(None),
+            idle: Mutex::default(),
+            most_idle: 1,
         }
     }
 
-    /// The connection kept, if there is one and it still works.
+    /// As many connections may wait for their next use.
+    #[must_use]
+    pub fn keeping(self, most_idle: usize) -> Self {
+        Self { most_idle, ..self }
+    }
+
+    /// A connection that was kept, if there is one that still works.
     pub async fn kept(&self) -> Option<Connection> {
-        let connection = self
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()?;
-        connection.is_usable().await.then_some(connection)
+        loop {
+            let connection = self
+                .idle
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .pop()?;
+            if connection.is_usable().await {
+                return Some(connection);
+            }
+        }
     }
 
     /// A new connection.
@@ -118,6 +135,11 @@ impl Database {
     /// Keeps a connection, outside any transaction, for its next use.
     pub fn keep(&self, mut connection: Connection) {
         connection.touch();
-        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        // The one that was used last is the least likely to have been dropped by the server.
+        if idle.len() >= self.most_idle.max(1) {
+            idle.remove(0);
+        }
+        idle.push(connection);
     }
 }

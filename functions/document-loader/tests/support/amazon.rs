@@ -1,0 +1,345 @@
+//! S3 and STS: the embedded ones behind a network that says no as AWS does.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_credential_types::Credentials as Key;
+use aws_sdk_s3::config::{BehaviorVersion, Region, RuntimeComponents};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::http::StatusCode;
+use aws_smithy_types::body::SdkBody;
+use document_loader::Amazon;
+use embedded_s3::{Credentials, Durability, EmbeddedS3, Options};
+
+/// The bucket of every object that is not said to be elsewhere.
+pub(crate) const BUCKET: &str = "documents";
+
+/// A store in this process, and STS beside it.
+pub(crate) struct Store {
+    pub(crate) embedded: EmbeddedS3,
+    pub(crate) client: aws_sdk_s3::Client,
+    pub(crate) network: Network,
+    _folder: tempfile::TempDir,
+}
+
+impl Store {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(false).await
+    }
+
+    pub(crate) async fn start_with(is_versioned: bool) -> Self {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let credentials = Credentials {
+            access_key_id: "test".into(),
+            secret_access_key: "secret".into(),
+        };
+        let options = Options {
+            durability: Durability::Relaxed,
+            ..Options::new(folder.path(), credentials)
+        };
+        let embedded = EmbeddedS3::open(options).await.expect("it starts");
+        let created = embedded.create_bucket(BUCKET, is_versioned).await;
+        created.expect("the name is free");
+        Self {
+            client: embedded.client(),
+            network: Network::new(SharedHttpClient::new(embedded.http_client())),
+            embedded,
+            _folder: folder,
+        }
+    }
+
+    /// What the function reaches it by.
+    pub(crate) fn amazon(&self) -> Amazon {
+        let s3 = self
+            .client
+            .config()
+            .to_builder()
+            .http_client(self.network.clone())
+            .build();
+        let sts = aws_sdk_sts::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .endpoint_url("http://sts.local")
+            .credentials_provider(Key::new("test", "secret", None, None, "test"))
+            .http_client(self.network.clone())
+            .build();
+        Amazon::with_configs(&s3, &sts, "loader".to_owned())
+    }
+
+    /// Puts an object, and gives its etag, its version if there are any, and its size.
+    pub(crate) async fn put(&self, key: &str, body: Vec<u8>) -> (String, Option<String>, i64) {
+        self.put_into(BUCKET, key, body).await
+    }
+
+    pub(crate) async fn put_into(
+        &self,
+        bucket: &str,
+        key: &str,
+        body: Vec<u8>,
+    ) -> (String, Option<String>, i64) {
+        let size = i64::try_from(body.len()).unwrap();
+        let put = self
+            .client
+            .put_object()
+            .bucket(bucket)
+            .key(key)
+            .body(body.into());
+        let put = put.send().await.expect("it is taken");
+        let etag = put.e_tag.unwrap().trim_matches('"').to_owned();
+        (etag, put.version_id, size)
+    }
+
+    pub(crate) async fn delete(&self, key: &str) {
+        let deleted = self
+            .client
+            .delete_object()
+            .bucket(BUCKET)
+            .key(key)
+            .send()
+            .await;
+        deleted.expect("it is deleted");
+    }
+}
+
+/// What happens to a request instead of what should.
+#[derive(Debug, Clone)]
+pub(crate) enum Trouble {
+    /// An answer with this status and code, and perhaps the region where the bucket is.
+    Refuse(u16, &'static str, Option<&'static str>),
+    /// No answer for so long, then none at all.
+    Hang(Duration),
+    /// The first byte of the body is another.
+    Garble,
+    /// The body stops coming after so many bytes.
+    Stall(usize),
+}
+
+/// The transport of all clients of a test. It counts requests, refuses roles that do not trust, and does to others what
+/// a test wants.
+#[derive(Debug, Clone)]
+pub(crate) struct Network {
+    inside: SharedHttpClient,
+    state: Arc<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Roles by ARN, and the external id they ask for; `None` takes any.
+    roles: Mutex<HashMap<String, Option<String>>>,
+    /// Requests whose line has this in it: so many of them, and what happens to them.
+    troubles: Mutex<Vec<(String, usize, Trouble)>>,
+    lines: Mutex<Vec<String>>,
+    assumed: Mutex<Vec<HashMap<String, String>>>,
+    under_way: AtomicUsize,
+    most_under_way: AtomicUsize,
+}
+
+impl Network {
+    fn new(inside: SharedHttpClient) -> Self {
+        Self {
+            inside,
+            state: Arc::default(),
+        }
+    }
+
+    /// There is a role, and this is what it asks for.
+    pub(crate) fn trust(&self, role: &str, external_id: Option<&str>) {
+        let mut roles = self.state.roles.lock().unwrap();
+        roles.insert(role.to_owned(), external_id.map(ToOwned::to_owned));
+    }
+
+    pub(crate) fn distrust(&self, role: &str) {
+        self.state.roles.lock().unwrap().remove(role);
+    }
+
+    /// Requests whose line, `GET /bucket/key?query range`, or for STS the role, has `part` in it are in trouble, so many
+    /// of them.
+    pub(crate) fn trouble(&self, part: &str, times: usize, trouble: Trouble) {
+        self.state
+            .troubles
+            .lock()
+            .unwrap()
+            .push((part.to_owned(), times, trouble));
+    }
+
+    pub(crate) fn clear(&self) {
+        self.state.troubles.lock().unwrap().clear();
+    }
+
+    /// The requests that came so far with this in their line.
+    pub(crate) fn requests(&self, part: &str) -> usize {
+        let lines = self.state.lines.lock().unwrap();
+        lines.iter().filter(|line| line.contains(part)).count()
+    }
+
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.state.lines.lock().unwrap().clone()
+    }
+
+    /// The forms of all that asked to assume a role.
+    pub(crate) fn assumed(&self) -> Vec<HashMap<String, String>> {
+        self.state.assumed.lock().unwrap().clone()
+    }
+
+    /// The most requests that were under way at a time.
+    pub(crate) fn most_under_way(&self) -> usize {
+        self.state.most_under_way.load(Ordering::Relaxed)
+    }
+}
+
+impl HttpClient for Network {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(Wire {
+            inside: self.inside.http_connector(settings, components),
+            state: Arc::clone(&self.state),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Wire {
+    inside: SharedHttpConnector,
+    state: Arc<State>,
+}
+
+impl HttpConnector for Wire {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let is_sts = request.uri().contains("sts.local");
+        let form = form(request.body().bytes().unwrap_or_default());
+        let line = if is_sts {
+            self.state.assumed.lock().unwrap().push(form.clone());
+            format!("STS {}", form.get("RoleArn").cloned().unwrap_or_default())
+        } else {
+            let range = request.headers().get("range").unwrap_or_default();
+            let path = request
+                .uri()
+                .split_once("://")
+                .map_or(request.uri(), |(_, rest)| rest);
+            let path = path.split_once('/').map_or("", |(_, path)| path);
+            format!("{} /{path} {range}", request.method())
+        };
+        self.state.lines.lock().unwrap().push(line.clone());
+        let trouble = self.trouble(&line);
+        let refused = is_sts && !self.is_trusted(&form);
+        let answer = self.inside.call(request);
+        let state = Arc::clone(&self.state);
+        HttpConnectorFuture::new(async move {
+            let under_way = state.under_way.fetch_add(1, Ordering::Relaxed) + 1;
+            state.most_under_way.fetch_max(under_way, Ordering::Relaxed);
+            let answer = async {
+                match trouble {
+                    Some(Trouble::Refuse(status, code, region)) => {
+                        Ok(refusal(status, code, region, is_sts))
+                    }
+                    Some(Trouble::Hang(time)) => {
+                        tokio::time::sleep(time).await;
+                        std::future::pending().await
+                    }
+                    Some(Trouble::Garble) => Ok(changed(answer.await?, |mut bytes| {
+                        if let Some(first) = bytes.first_mut() {
+                            *first ^= 1;
+                        }
+                        SdkBody::from(bytes)
+                    })
+                    .await),
+                    Some(Trouble::Stall(after)) => Ok(changed(answer.await?, |mut bytes| {
+                        bytes.truncate(after);
+                        stalled(bytes)
+                    })
+                    .await),
+                    None if refused => Ok(refusal(403, "AccessDenied", None, true)),
+                    None => answer.await,
+                }
+            }
+            .await;
+            state.under_way.fetch_sub(1, Ordering::Relaxed);
+            answer
+        })
+    }
+}
+
+impl Wire {
+    fn trouble(&self, line: &str) -> Option<Trouble> {
+        let mut troubles = self.state.troubles.lock().unwrap();
+        let (_, times, trouble) = troubles
+            .iter_mut()
+            .find(|(part, times, _)| *times > 0 && line.contains(part.as_str()))?;
+        *times -= 1;
+        Some(trouble.clone())
+    }
+
+    fn is_trusted(&self, form: &HashMap<String, String>) -> bool {
+        let roles = self.state.roles.lock().unwrap();
+        match form.get("RoleArn").and_then(|role| roles.get(role)) {
+            None => false,
+            Some(None) => true,
+            Some(asked) => form.get("ExternalId") == asked.as_ref(),
+        }
+    }
+}
+
+fn refusal(status: u16, code: &str, region: Option<&str>, is_sts: bool) -> HttpResponse {
+    let error = format!("<Error><Code>{code}</Code><Message>by the test</Message></Error>");
+    let body = if is_sts {
+        format!(
+            "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">{error}</ErrorResponse>"
+        )
+    } else {
+        error
+    };
+    let mut response =
+        HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body));
+    if let Some(region) = region {
+        response
+            .headers_mut()
+            .insert("x-amz-bucket-region", region.to_owned());
+    }
+    response
+}
+
+async fn changed(
+    mut response: HttpResponse,
+    change: impl FnOnce(Vec<u8>) -> SdkBody,
+) -> HttpResponse {
+    let body = std::mem::replace(response.body_mut(), SdkBody::taken());
+    let bytes = aws_sdk_s3::primitives::ByteStream::new(body)
+        .collect()
+        .await
+        .unwrap();
+    *response.body_mut() = change(bytes.to_vec());
+    response
+}
+
+/// A body that gives these bytes, and then neither more nor an end.
+fn stalled(bytes: Vec<u8>) -> SdkBody {
+    use futures_util::StreamExt as _;
+    let first = futures_util::stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from(bytes))]);
+    let stream = first.chain(futures_util::stream::pending());
+    SdkBody::from_body_1_x(http_body_util::StreamBody::new(
+        stream.map(|piece| piece.map(hyper::body::Frame::data)),
+    ))
+}
+
+fn form(body: &[u8]) -> HashMap<String, String> {
+    let text = String::from_utf8_lossy(body).into_owned();
+    let decoded = |text: &str| {
+        let text = text.replace('+', " ");
+        percent_encoding::percent_decode_str(&text)
+            .decode_utf8_lossy()
+            .into_owned()
+    };
+    text.split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, value)| (decoded(name), decoded(value)))
+        .collect()
+}
