@@ -135,6 +135,9 @@ struct State {
     /// Requests whose line has this in it: so many of them, and what happens to them.
     troubles: Mutex<Vec<(String, usize, Trouble)>>,
     lines: Mutex<Vec<String>>,
+    last_headers: Mutex<HashMap<String, String>>,
+    /// Seconds until the end of credentials that are issued from now on.
+    lifetime: Mutex<Option<i64>>,
     assumed: Mutex<Vec<HashMap<String, String>>>,
     under_way: AtomicUsize,
     most_under_way: AtomicUsize,
@@ -172,6 +175,11 @@ impl Network {
         self.state.troubles.lock().unwrap().clear();
     }
 
+    /// Credentials that are issued from now on say that they end in so many seconds.
+    pub(crate) fn issue_for(&self, seconds: i64) {
+        *self.state.lifetime.lock().unwrap() = Some(seconds);
+    }
+
     /// The requests that came so far with this in their line.
     pub(crate) fn requests(&self, part: &str) -> usize {
         let lines = self.state.lines.lock().unwrap();
@@ -180,6 +188,11 @@ impl Network {
 
     pub(crate) fn lines(&self) -> Vec<String> {
         self.state.lines.lock().unwrap().clone()
+    }
+
+    /// Of the last request to S3.
+    pub(crate) fn last_headers(&self) -> HashMap<String, String> {
+        self.state.last_headers.lock().unwrap().clone()
     }
 
     /// The forms of all that asked to assume a role.
@@ -220,6 +233,9 @@ impl HttpConnector for Wire {
             self.state.assumed.lock().unwrap().push(form.clone());
             format!("STS {}", form.get("RoleArn").cloned().unwrap_or_default())
         } else {
+            let headers = request.headers().iter();
+            let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            *self.state.last_headers.lock().unwrap() = headers.collect();
             let range = request.headers().get("range").unwrap_or_default();
             let path = request
                 .uri()
@@ -257,6 +273,10 @@ impl HttpConnector for Wire {
                         stalled(bytes)
                     })
                     .await),
+                    None if is_sts && !refused => {
+                        let lifetime = *state.lifetime.lock().unwrap();
+                        Ok(changed(answer.await?, |bytes| ending_in(bytes, lifetime)).await)
+                    }
                     None if refused => Ok(refusal(403, "AccessDenied", None, true)),
                     None => answer.await,
                 }
@@ -318,6 +338,23 @@ async fn changed(
         .unwrap();
     *response.body_mut() = change(bytes.to_vec());
     response
+}
+
+/// An answer of STS with another end of the credentials.
+fn ending_in(bytes: Vec<u8>, seconds: Option<i64>) -> SdkBody {
+    let text = String::from_utf8(bytes).unwrap();
+    let Some((before, (_, after))) = seconds.and_then(|_| {
+        let (before, rest) = text.split_once("<Expiration>")?;
+        Some((before, rest.split_once("</Expiration>")?))
+    }) else {
+        return SdkBody::from(text);
+    };
+    let end = std::time::SystemTime::now()
+        + Duration::from_secs(u64::try_from(seconds.unwrap()).unwrap());
+    let end = aws_smithy_types::DateTime::from(end)
+        .fmt(aws_smithy_types::date_time::Format::DateTime)
+        .unwrap();
+    SdkBody::from(format!("{before}<Expiration>{end}</Expiration>{after}"))
 }
 
 /// A body that gives these bytes, and then neither more nor an end.

@@ -136,9 +136,51 @@ impl Loader {
             .unwrap();
     }
 
+    /// Why a document was not loaded, in words.
+    pub(crate) async fn last_error(&self, uri: &str) -> String {
+        let query = "select last_error from document_load_status where uri = $1";
+        let row = self.sql.query_one(query, &[&uri]).await.unwrap();
+        row.get::<_, Option<String>>(0).unwrap_or_default()
+    }
+
+    /// A bucket in another account, its source, and the role that trusts; gives the external id.
+    pub(crate) async fn tenant(&self, bucket: &str) -> String {
+        self.store
+            .embedded
+            .create_bucket(bucket, false)
+            .await
+            .unwrap();
+        let role = role(bucket);
+        let row = self
+            .sql
+            .query_one(
+                "select sts_external_id from add_source($1, $2)",
+                &[&format!("s3://{bucket}/"), &role],
+            )
+            .await
+            .unwrap();
+        let external_id: String = row.get(0);
+        self.store.network.trust(&role, Some(&external_id));
+        external_id
+    }
+
+    /// Puts an object into a tenant's bucket, and its row into the documents table.
+    pub(crate) async fn put_into(&self, bucket: &str, key: &str, body: &str) -> String {
+        let uri = format!("s3://{bucket}/{key}");
+        let (etag, version_id, size) = self.store.put_into(bucket, key, body.into()).await;
+        self.enter(&uri, Some(&etag), version_id.as_deref(), Some(size))
+            .await;
+        uri
+    }
+
     pub(crate) async fn count(&self, query: &str) -> i64 {
         self.sql.query_one(query, &[]).await.unwrap().get(0)
     }
+}
+
+/// The role of a tenant with this bucket.
+pub(crate) fn role(bucket: &str) -> String {
+    format!("arn:aws:iam::123456789012:role/reader-{bucket}")
 }
 
 /// The function with this database and AWS, and no other settings than the role that customers trust.
