@@ -21,8 +21,8 @@ const BATCH: usize = 100;
 const BATCH_TEXT: usize = 4 * 1024 * 1024;
 /// How often leases are renewed: three times before they run out.
 const RENEWAL: Duration = Duration::from_secs(30);
-/// How long nobody looks for more when there was nothing to be found.
-const DRY: Duration = Duration::from_secs(1);
+/// How long nobody looks for changes when there were none.
+const QUIET: Duration = Duration::from_secs(1);
 /// Between tries to settle, when the database is away or somebody is deleting a document.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How often a document is settled again that somebody is deleting, before it is left to the end of its lease.
@@ -80,9 +80,12 @@ pub(crate) struct Run {
     /// Sources that have answered, whatever they said.
     proven: HashSet<i64>,
     report: Report,
-    /// Until then there is nothing to be claimed, and nothing to be noticed.
-    dry_until: Instant,
-    unnoticed_until: Instant,
+    /// Nothing was due when nothing was in hand.
+    is_dry: bool,
+    /// When to look for more that is due, while there is something in hand.
+    claim_again: Instant,
+    /// When to look for changes.
+    notice_again: Instant,
     is_compared: bool,
     renewed: Instant,
 }
@@ -118,8 +121,9 @@ impl Run {
             settling: JoinSet::new(),
             proven: HashSet::new(),
             report: Report::default(),
-            dry_until: now,
-            unnoticed_until: now,
+            is_dry: false,
+            claim_again: now,
+            notice_again: now,
             is_compared: false,
             renewed: now,
         }
@@ -174,27 +178,22 @@ impl Run {
 
     /// Looks for work: changes first, then documents to claim.
     async fn find(&mut self, now: Instant) -> Result<(), Error> {
-        if now >= self.unnoticed_until {
+        if now >= self.notice_again {
             let noticed = self.queue.notice().await?;
             self.report.gone += noticed.gone;
             if noticed.seen == 0 {
-                self.unnoticed_until = Instant::now() + DRY;
+                self.notice_again = Instant::now() + QUIET;
                 self.compare().await?;
             }
-            if noticed.entered > 0 {
-                self.dry_until = now;
-            }
+            self.is_dry &= noticed.entered == 0;
         }
         let free = self.limits.documents.saturating_sub(self.in_hand.len());
-        let is_worth_it = free >= self.limits.documents.div_ceil(4) || self.in_hand.is_empty();
+        let is_worth_it = free >= self.limits.documents.div_ceil(4) && now >= self.claim_again;
         let is_alone = self.in_hand.values().any(|hand| hand.claim.crashes > 0);
-        if !is_worth_it || is_alone || now < self.dry_until {
+        if is_alone || !(is_worth_it || self.in_hand.is_empty()) {
             return Ok(());
         }
-        let claimed = self.claim(free).await?;
-        if claimed == 0 {
-            self.dry_until = Instant::now() + DRY;
-        }
+        self.is_dry = self.claim(free).await? == 0 && self.in_hand.is_empty();
         Ok(())
     }
 
@@ -207,8 +206,8 @@ impl Run {
             None => self.is_compared = true,
             Some(Noticed { gone, .. }) => {
                 self.report.gone += gone;
-                self.unnoticed_until = Instant::now();
-                self.dry_until = Instant::now();
+                self.notice_again = Instant::now();
+                self.is_dry = false;
             }
         }
         Ok(())
@@ -249,6 +248,9 @@ impl Run {
             claims.extend(self.queue.claim(request(Lane::Suspect, 1, 1)).await?);
         }
         let claimed = claims.len();
+        if claimed == 0 {
+            self.claim_again = Instant::now() + PAUSE;
+        }
         self.begin(claims);
         Ok(claimed)
     }
@@ -420,13 +422,13 @@ impl Run {
         let now = Instant::now();
         let mut wake = self.closing.min(self.renewed + RENEWAL);
         if now < self.last_call {
-            wake = wake.min(self.dry_until.max(now + PAUSE));
+            wake = wake.min(self.notice_again.min(self.claim_again).max(now + PAUSE));
         }
         wake
     }
 
     fn is_done(&self, now: Instant) -> bool {
-        self.is_compared && now < self.dry_until && now < self.unnoticed_until
+        self.is_dry && self.is_compared && now < self.notice_again
     }
 }
 

@@ -142,9 +142,14 @@ async fn a_role_that_is_refused_blocks_its_source_until_somebody_changes_somethi
         .trust(&role("acme"), Some(external_id.get(0)));
     let verified = loader.verify("s3://acme/").await;
     assert_eq!(verified["ok"], true, "{verified}");
-    loader.load().await;
+    let report = loader.load().await;
     for uri in &uris {
-        assert_eq!(loader.state(uri).await, "loaded");
+        assert_eq!(
+            loader.state(uri).await,
+            "loaded",
+            "{report} {}",
+            loader.states().await
+        );
     }
     assert_eq!(
         loader
@@ -346,7 +351,7 @@ async fn sources_that_cannot_work_are_refused() {
     }
     for arguments in [
         "'s3://a-b.c/in box/', 'arn:aws-us-gov:iam::123456789012:role/team/reader'",
-        "'s3://documents/', 'arn:aws-cn:iam::123456789012:role/reader', 'their own/id:1'",
+        "'s3://documents/', 'arn:aws-cn:iam::123456789012:role/reader', 'their-own/id:1'",
         "'s3://documents/notes/', region => 'us-gov-west-1'",
     ] {
         loader
