@@ -410,6 +410,7 @@ impl Run {
                 .into_iter()
                 .map(|claim| (claim, Loaded::released())),
         );
+        self.settle();
         while !(self.loaded.is_empty() && self.settling.is_empty())
             && Instant::now() < self.deadline
         {
