@@ -143,6 +143,11 @@ impl DocumentLoader {
             _ => None,
         };
         let report = worked?;
+        if report.finished
+            && let Ok(Err(error)) = timeout_at(deadline, self.queue.forget_errors()).await
+        {
+            tracing::warn!(error = %chain(&error), "old errors were not forgotten");
+        }
         publish(
             &report,
             oldest,
