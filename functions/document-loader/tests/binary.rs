@@ -1,0 +1,233 @@
+//! The function as it is deployed: the executable, over the Lambda Runtime API.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests stop at what they do not expect"
+)]
+
+mod support;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use support::{DOCUMENT, OWN_ROLE, Store, states, text};
+use testkit::{Function, Postgres, RuntimeApi};
+use tokio::net::TcpListener;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_document-loader");
+
+/// The executable with a database, a store and STS around it.
+struct Deployed {
+    function: Function,
+    sql: tokio_postgres::Client,
+    store: Store,
+    postgres: Postgres,
+}
+
+impl Deployed {
+    async fn start() -> Self {
+        let postgres = Postgres::start().await;
+        let sql = postgres.connect().await;
+        sql.batch_execute(DOCUMENT).await.unwrap();
+        let store = Store::start().await;
+        store
+            .embedded
+            .create_bucket("example-documents", true)
+            .await
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let serving = store.embedded.clone();
+        tokio::spawn(async move { serving.serve(listener, std::future::pending()).await });
+        let function = run(postgres.url(), &endpoint).await;
+        function.ready().await.unwrap();
+        Self {
+            function,
+            sql,
+            store,
+            postgres,
+        }
+    }
+
+    async fn put(&self, key: &str, body: &str) -> String {
+        let uri = format!("s3://example-documents/{key}");
+        let (etag, version_id, size) = self
+            .store
+            .put_into("example-documents", key, body.into())
+            .await;
+        self.sql
+            .execute(
+                "insert into document (uri, title, size, etag, version_id) values ($1, '', $2, $3, $4)
+                on conflict (uri) do update set size = excluded.size, etag = excluded.etag, version_id = excluded.version_id",
+                &[&uri, &size, &etag, &version_id],
+            )
+            .await
+            .unwrap();
+        uri
+    }
+}
+
+async fn run(database: &str, endpoint: &str) -> Function {
+    let variables = [
+        ("DATABASE_URL", database),
+        ("AWS_ENDPOINT_URL", endpoint),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
+        ("AWS_LAMBDA_LOG_LEVEL", "INFO"),
+        ("LOADER_ROLE_ARN", OWN_ROLE),
+    ];
+    RuntimeApi::start().await.run(BINARY, &variables)
+}
+
+#[tokio::test]
+async fn every_sample_event_is_taken() {
+    let deployed = Deployed::start().await;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events");
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    let mut dialogue = String::new();
+    for file in files {
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        let Some(case) = name
+            .strip_prefix("document-loader.")
+            .and_then(|name| name.strip_suffix(".json"))
+        else {
+            continue;
+        };
+        deployed
+            .sql
+            .batch_execute(
+                "truncate document; delete from document_load; delete from document_change",
+            )
+            .await
+            .unwrap();
+        deployed.put("notes/first draft.md", "A first draft").await;
+        let event: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+        let answer = deployed
+            .function
+            .invoke(&event)
+            .await
+            .unwrap_or_else(|error| panic!("{case}: {error}"));
+        writeln!(dialogue, "{case}: {answer}").unwrap();
+        writeln!(dialogue, "    {}", states(&deployed.sql).await.trim_end()).unwrap();
+    }
+    insta::assert_snapshot!(dialogue);
+}
+
+#[tokio::test]
+async fn it_stays_warm_and_logs_json_without_secrets() {
+    let deployed = Deployed::start().await;
+    let uri = deployed.put("a", "first").await;
+    deployed
+        .function
+        .invoke(&json!({ "load": {} }))
+        .await
+        .unwrap();
+    deployed.put("a", "second").await;
+    deployed
+        .function
+        .invoke(&json!({ "load": {} }))
+        .await
+        .unwrap();
+    assert_eq!(text(&deployed.sql, &uri).await, "second");
+    let output = deployed.function.stdout();
+    assert!(!output.contains("secret"), "{output}");
+    let lines: Vec<Value> = output
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let loaded: Vec<&Value> = lines
+        .iter()
+        .filter(|line| line["fields"]["loaded"].is_number())
+        .collect();
+    assert_eq!(loaded.len(), 2, "once for each invocation");
+    let metrics: Vec<&Value> = lines
+        .iter()
+        .filter(|line| line["_aws"].is_object())
+        .collect();
+    assert_eq!(
+        (metrics.len(), &metrics[0]["DocumentsLoaded"]),
+        (2, &json!(1.0))
+    );
+    // Whom customers have to trust.
+    let row = deployed
+        .sql
+        .query_one(
+            "select value from document_loader_setting where name = 'function_role_arn'",
+            &[],
+        )
+        .await;
+    assert_eq!(row.unwrap().get::<_, String>(0), OWN_ROLE);
+}
+
+#[tokio::test]
+async fn a_tenant_s_document_is_read_by_the_executable_through_sts() {
+    let deployed = Deployed::start().await;
+    deployed
+        .sql
+        .batch_execute(
+            "select add_source('s3://example-documents/', 'arn:aws:iam::123456789012:role/reader')",
+        )
+        .await
+        .unwrap();
+    let uri = deployed.put("a", "theirs").await;
+    let answer = deployed
+        .function
+        .invoke(&json!({ "load": {} }))
+        .await
+        .unwrap();
+    assert_eq!(answer["load"]["loaded"], 1, "{answer}");
+    assert_eq!(text(&deployed.sql, &uri).await, "theirs");
+}
+
+#[tokio::test]
+async fn killed_in_the_middle_it_loses_nothing() {
+    let deployed = Deployed::start().await;
+    for number in 0..30 {
+        deployed.put(&format!("k{number}"), "text").await;
+    }
+    deployed
+        .store
+        .embedded
+        .faults()
+        .set_latency(Duration::from_millis(400));
+    let event = json!({ "load": {} });
+    let (answer, ()) = tokio::join!(deployed.function.invoke(&event), async {
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        deployed.function.kill().await;
+    });
+    assert!(answer.is_err(), "it was killed");
+    let held = "select count(*) from document_load where lease is not null";
+    let held: i64 = deployed.sql.query_one(held, &[]).await.unwrap().get(0);
+    assert!(held > 0, "in the middle of its work");
+
+    deployed.store.embedded.faults().clear();
+    // The leases run out.
+    deployed
+        .sql
+        .batch_execute("update document_load set next_attempt_at = now() where lease is not null")
+        .await
+        .unwrap();
+    let another = support::function(deployed.postgres.url(), deployed.store.amazon());
+    support::load(&another).await;
+    let loaded = "select count(*) from document_load where state = 'loaded' and chunks = 1";
+    let loaded: i64 = deployed.sql.query_one(loaded, &[]).await.unwrap().get(0);
+    assert_eq!(loaded, 30);
+}
+
+#[tokio::test]
+async fn without_its_settings_it_says_which_and_ends_before_anything_else() {
+    let function = RuntimeApi::start()
+        .await
+        .run(BINARY, &[("LOADER_CONCURRENCY", "none")]);
+    let status = function.exit_status().await;
+    assert!(!status.success());
+    insta::assert_snapshot!(function.stderr(), @"Error: invalid configuration: DATABASE_URL is not set, and neither is DATABASE_SECRET_ARN; LOADER_CONCURRENCY is invalid: it must be a number from 1 to 1000");
+}
