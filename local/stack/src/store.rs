@@ -9,6 +9,8 @@ use crate::Error;
 pub(crate) const REGION: &str = "us-east-1";
 /// The queue between S3 and document-sync, named for its reader.
 pub(crate) const QUEUE: &str = "document-sync";
+/// The queue that says that there is something to load.
+pub(crate) const LOADS: &str = "document-loader";
 /// Where messages go that failed [`DELIVERIES`] times.
 const DEAD_LETTERS: &str = "document-sync-dead-letters";
 /// With the poller's pauses, about an hour: a database that is away for a while loses nothing. On AWS a few are
@@ -99,6 +101,10 @@ impl Store {
 
     pub(crate) fn queue(&self) -> Queue {
         self.s3.queue(QUEUE)
+    }
+
+    pub(crate) fn loads(&self) -> Queue {
+        self.s3.queue(LOADS)
     }
 
     /// Waits for the end of the server, which does not end by itself.
