@@ -171,6 +171,8 @@ declare
     -- Written into the statement, because an index is searched for a pattern only if it is known beforehand.
     beginning text;
 begin
+    -- While documents are entered into the queue, nobody changes the sources by which that is done: the bytes of `docnote`.
+    perform pg_advisory_xact_lock(x'646f636e6f7465'::bigint);
     if tg_op <> 'INSERT' and (tg_op = 'DELETE' or new.prefix <> old.prefix) then
         with strayed as (
             select uri from document_load where document_load.source = old.id order by uri for update

@@ -80,8 +80,9 @@ pub(crate) struct Run {
     /// Sources that have answered, whatever they said.
     proven: HashSet<i64>,
     report: Report,
-    /// Nothing was due when nothing was in hand.
+    /// Nothing was due when nothing was in hand, and nobody had noted anything.
     is_dry: bool,
+    is_quiet: bool,
     /// When to look for more that is due, while there is something in hand.
     claim_again: Instant,
     /// When to look for changes.
@@ -122,6 +123,7 @@ impl Run {
             proven: HashSet::new(),
             report: Report::default(),
             is_dry: false,
+            is_quiet: false,
             claim_again: now,
             notice_again: now,
             is_compared: false,
@@ -166,9 +168,13 @@ impl Run {
                 if now >= self.last_call {
                     return Ok(());
                 }
-                if self.is_done(now) {
+                if self.is_done() {
                     self.report.finished = true;
                     return Ok(());
+                }
+                // Somebody else may be entering documents into the queue.
+                if !self.is_quiet {
+                    sleep_until(self.notice_again.min(self.closing)).await;
                 }
                 continue;
             }
@@ -181,11 +187,13 @@ impl Run {
         if now >= self.notice_again {
             let noticed = self.queue.notice().await?;
             self.report.gone += noticed.gone;
-            if noticed.seen == 0 {
+            self.is_quiet = !noticed.is_busy && noticed.seen == 0;
+            if noticed.is_busy {
+                self.notice_again = Instant::now() + PAUSE;
+            } else if self.is_quiet {
                 self.notice_again = Instant::now() + QUIET;
                 self.compare().await?;
             }
-            self.is_dry &= noticed.entered == 0;
         }
         let free = self.limits.documents.saturating_sub(self.in_hand.len());
         let is_worth_it = free >= self.limits.documents.div_ceil(4) && now >= self.claim_again;
@@ -204,10 +212,10 @@ impl Run {
         }
         match self.queue.compare().await? {
             None => self.is_compared = true,
-            Some(Noticed { gone, .. }) => {
+            Some(Noticed { gone, is_busy, .. }) => {
                 self.report.gone += gone;
-                self.notice_again = Instant::now();
-                self.is_dry = false;
+                self.is_quiet = false;
+                self.notice_again = Instant::now() + if is_busy { PAUSE } else { Duration::ZERO };
             }
         }
         Ok(())
@@ -428,8 +436,8 @@ impl Run {
         wake
     }
 
-    fn is_done(&self, now: Instant) -> bool {
-        self.is_dry && self.is_compared && now < self.notice_again
+    fn is_done(&self) -> bool {
+        self.is_dry && self.is_quiet && self.is_compared
     }
 }
 

@@ -1,6 +1,8 @@
 //! The database goes away, time runs out, and workers die, at every stage: nothing is lost, and nothing is told wrongly.
 
 #![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
     clippy::unwrap_used,
     reason = "helpers of tests stop at what they do not expect"
 )]

@@ -1,6 +1,7 @@
 //! Documents change while several workers load them. Whatever happens, in the end each has the chunks of what it is.
 
 #![expect(
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "helpers of tests stop at what they do not expect"
 )]

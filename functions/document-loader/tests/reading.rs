@@ -337,9 +337,7 @@ async fn an_answer_that_never_comes_is_given_up() {
 
 /// Lines of text that do not repeat, more than 16 MiB of them.
 fn large() -> String {
-    (0..1_500_000)
-        .map(|number| format!("line {number:07}\n"))
-        .collect()
+    support::lines(1_500_000)
 }
 
 #[tokio::test]

@@ -70,9 +70,7 @@ async fn sts_is_asked_once_for_many_documents_and_again_before_the_credentials_e
 async fn credentials_that_end_in_the_middle_of_a_download_are_renewed() {
     let loader = Loader::start().await;
     loader.tenant("acme").await;
-    let text: String = (0..1_500_000)
-        .map(|number| format!("line {number:07}\n"))
-        .collect();
+    let text = support::lines(1_500_000);
     loader
         .sql
         .batch_execute("select change_source('s3://acme/', chunking => '{\"splitter\": \"none\"}')")

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-use super::changes::{Noticed, begin, enter, notice};
+use super::changes::{Noticed, begin, enter};
 use super::{Error, Queue};
 use crate::table::{Parameter, Table};
 
@@ -35,8 +35,11 @@ impl Queue {
     pub async fn compare(&self) -> Result<Option<Noticed>, Error> {
         self.run(move |session| async move {
             let client = session.client();
-            begin(client).await?;
-            let compared = compare(client, session.table()).await?;
+            let compared = if begin(client).await? {
+                compare(client, session.table()).await?
+            } else {
+                Some(Noticed::BUSY)
+            };
             client.batch_execute("commit").await?;
             Ok(compared)
         })
@@ -53,90 +56,53 @@ async fn compare(client: &Client, table: &Table) -> Result<Option<Noticed>, toki
         return Ok(None);
     };
     let (side, position): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-    let pages = if side == "documents" {
-        documents(table)
-    } else {
+    let is_last_side = side == "loads";
+    let page = if is_last_side {
         loads(table)
+    } else {
+        documents(table)
     };
     let parameters: [Parameter<'_>; 2] = [(&position, Type::TEXT), (&PAGE, Type::INT8)];
-    let last: Option<String> = client
-        .query_typed_one(&pages.last, &parameters)
-        .await?
-        .try_get(0)?;
-    let Some(last) = last else {
-        let is_over = side == "loads";
-        let next = if is_over { "documents" } else { "loads" };
-        let advance: [Parameter<'_>; 3] = [
-            (&next, Type::TEXT),
-            (&"", Type::TEXT),
-            (&is_over, Type::BOOL),
-        ];
-        client.execute_typed(ADVANCE, &advance).await?;
-        return Ok(Some(Noticed {
-            seen: 1,
-            ..Noticed::default()
-        }));
+    let rows = client.query_typed(&page, &parameters).await?;
+    let mut uris: Vec<String> = Vec::with_capacity(rows.len());
+    for row in &rows {
+        if row.try_get(1)? {
+            uris.push(row.try_get(0)?);
+        }
+    }
+    let last: Option<String> = rows.last().map(|row| row.try_get(0)).transpose()?;
+    // One document for each, and in the order of the queue.
+    uris.sort_unstable();
+    uris.dedup();
+    let noticed = enter(client, table, &uris, false).await?;
+    let next = match (&last, is_last_side) {
+        (Some(_), _) => side.as_str(),
+        (None, false) => "loads",
+        (None, true) => "documents",
     };
-    let page: [Parameter<'_>; 2] = [(&position, Type::TEXT), (&last, Type::TEXT)];
-    let noticed = enter(client, &pages.compare, &page).await?;
     let advance: [Parameter<'_>; 3] = [
-        (&side, Type::TEXT),
-        (&last, Type::TEXT),
-        (&false, Type::BOOL),
+        (&next, Type::TEXT),
+        (&last.as_deref().unwrap_or_default(), Type::TEXT),
+        (&(is_last_side && last.is_none()), Type::BOOL),
     ];
     client.execute_typed(ADVANCE, &advance).await?;
-    Ok(Some(noticed))
+    Ok(Some(Noticed {
+        seen: rows.len().max(1),
+        ..noticed
+    }))
 }
 
-/// Statements for one side: the last URI of the page after a position, and what brings the queue in step with that page.
-struct Pages {
-    last: String,
-    compare: String,
-}
-
-/// Documents, in the order of their own index.
-fn documents(table: &Table) -> Pages {
+/// The next page of documents, in the order of their own index: each is to be compared.
+fn documents(table: &Table) -> String {
     let name = &table.name;
-    Pages {
-        last: format!(
-            "select (select uri::text from (
-                select uri from {name} where uri > $1 order by uri limit $2
-            ) as page order by page.uri desc limit 1)"
-        ),
-        compare: notice(
-            table,
-            &format!(
-                "with noted as (
-                    select distinct uri::text collate \"C\" as uri from {name} where uri > $1 and uri <= $2
-                )"
-            ),
-            "(select count(*) from noted)",
-            false,
-        ),
-    }
+    format!("select uri::text, true from {name} where uri > $1 order by uri limit $2")
 }
 
-/// Loads, of which only those without a document are of interest.
-fn loads(table: &Table) -> Pages {
+/// The next page of the queue, of which only what is no document is of interest.
+fn loads(table: &Table) -> String {
     let Table { name, collate, .. } = table;
-    Pages {
-        last: "select (select uri from (
-                select uri from document_load where uri > $1 order by uri limit $2
-            ) as page order by page.uri desc limit 1)"
-            .to_owned(),
-        compare: notice(
-            table,
-            &format!(
-                "with compared as (
-                    select uri from document_load where uri > $1 and uri <= $2
-                ), noted as (
-                    select uri from compared where not exists (
-                        select from {name} as document where document.uri = compared.uri {collate}
-                    )
-                )"
-            ),
-            "(select count(*) from compared)",
-            false,
-        ),
-    }
+    format!(
+        "select load.uri, not exists (select from {name} as document where document.uri = load.uri {collate})
+        from (select uri from document_load where uri > $1 order by uri limit $2) as load order by load.uri"
+    )
 }

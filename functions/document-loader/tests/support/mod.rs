@@ -178,6 +178,15 @@ impl Loader {
     }
 }
 
+/// Lines of text that do not repeat.
+pub(crate) fn lines(count: u32) -> String {
+    let mut text = String::new();
+    for number in 0..count {
+        writeln!(text, "line {number:07}").expect("a string takes text");
+    }
+    text
+}
+
 /// The role of a tenant with this bucket.
 pub(crate) fn role(bucket: &str) -> String {
     format!("arn:aws:iam::123456789012:role/reader-{bucket}")
