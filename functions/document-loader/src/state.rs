@@ -50,6 +50,8 @@ pub(crate) struct Next<'a> {
     pub(crate) content: Option<&'a Content>,
     /// How many chunks there are from now on, if that changes.
     pub(crate) chunks: Option<i32>,
+    /// It had no try, so what was said of the last one still holds.
+    pub(crate) is_released: bool,
     /// Seconds for which its whole source is not tried.
     pub(crate) block: Option<f64>,
 }
@@ -78,6 +80,7 @@ impl<'a> Next<'a> {
             // It keeps its place among those that are due.
             Outcome::Released => Self {
                 pause: Some(-claim.overdue),
+                is_released: true,
                 attempts: claim.attempts - 1,
                 ..same
             },
@@ -99,6 +102,7 @@ impl<'a> Next<'a> {
             problem: None,
             content: None,
             chunks: None,
+            is_released: false,
             block: None,
         }
     }

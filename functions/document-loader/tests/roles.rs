@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use support::amazon::Trouble;
-use support::{Loader, OWN_ROLE, role};
+use support::{Loader, OWN_ROLE, invoke_within, role};
 
 #[tokio::test]
 async fn a_document_in_another_account_is_read_through_its_role() {
@@ -242,7 +242,10 @@ async fn of_a_hundred_tenants_the_thirty_that_are_broken_hold_up_nobody() {
             }
         }
     }
-    let report = loader.load().await;
+    // Shorter than the pauses after which the broken ones are due again.
+    let time = Duration::from_secs(28);
+    let answer = invoke_within(&loader.function, &json!({ "load": {} }), time).await;
+    let report = answer.unwrap()["load"].clone();
     assert_eq!(
         (good.len(), &report["loaded"]),
         (350, &json!(350)),
@@ -254,7 +257,10 @@ async fn of_a_hundred_tenants_the_thirty_that_are_broken_hold_up_nobody() {
     let mut wrong = Vec::new();
     for (uri, expected) in &bad {
         let state = loader.state(uri).await;
-        if state != *expected {
+        // One that hangs may have been given back when time ran out.
+        let is_returned =
+            expected.starts_with("retry: unavailable") && state.starts_with("pending");
+        if state != *expected && !is_returned {
             wrong.push((uri, expected, state));
         }
     }

@@ -49,8 +49,8 @@ const ADD_CHUNKS: &str = "
 const UPDATE: &str = "
     update document_load as load set
         state = next.state,
-        reason = next.reason,
-        last_error = next.last_error,
+        reason = case when next.is_released then load.reason else next.reason end,
+        last_error = case when next.is_released then load.last_error else next.last_error end,
         next_attempt_at = current_timestamp + make_interval(secs => next.pause),
         lease = null,
         attempts = next.attempts,
@@ -64,9 +64,9 @@ const UPDATE: &str = "
         chunking_sha256 = case when next.is_loaded then next.chunking_sha256 else load.chunking_sha256 end,
         chunks = coalesce(next.chunks, load.chunks)
     from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::float8[], $6::integer[], $7::integer[],
-        $8::boolean[], $9::text[], $10::text[], $11::bigint[], $12::bytea[], $13::bytea[], $14::integer[])
+        $8::boolean[], $9::text[], $10::text[], $11::bigint[], $12::bytea[], $13::bytea[], $14::integer[], $15::boolean[])
         as next (uri, state, reason, last_error, pause, attempts, parked_attempts,
-            is_loaded, etag, version_id, bytes, content_sha256, chunking_sha256, chunks)
+            is_loaded, etag, version_id, bytes, content_sha256, chunking_sha256, chunks, is_released)
     where load.uri = next.uri";
 
 /// Keeps the errors, and of each document the last ten.
@@ -420,7 +420,8 @@ impl<'a> Writes<'a> {
             .map(|(claim, next)| next.content.map(|_| claim.source.chunking.sha256()))
             .collect();
         let chunks: Vec<Option<i32>> = nexts().map(|next| next.chunks).collect();
-        let parameters: [Parameter<'_>; 14] = [
+        let released: Vec<bool> = nexts().map(|next| next.is_released).collect();
+        let parameters: [Parameter<'_>; 15] = [
             (&uris, Type::TEXT_ARRAY),
             (&states, Type::TEXT_ARRAY),
             (&reasons, Type::TEXT_ARRAY),
@@ -435,6 +436,7 @@ impl<'a> Writes<'a> {
             (&digests, Type::BYTEA_ARRAY),
             (&chunkings, Type::BYTEA_ARRAY),
             (&chunks, Type::INT4_ARRAY),
+            (&released, Type::BOOL_ARRAY),
         ];
         client.execute_typed(UPDATE, &parameters).await?;
         Ok(())
