@@ -158,7 +158,8 @@ impl Composer {
             }
             Block::Row(cells) => {
                 let cells: Vec<String> = cells.iter().map(|cell| line(cell)).collect();
-                self.writer.block(gap, &format!("| {} |", cells.join(" | ")))
+                self.writer
+                    .block(gap, &format!("| {} |", cells.join(" | ")))
             }
         }
     }

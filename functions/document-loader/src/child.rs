@@ -21,8 +21,10 @@ use crate::text::Text;
 /// How much of a document is read before it is looked at for the first time.
 const BEGINNING: usize = 64 * 1024;
 
-/// Reads a document if the arguments of this program, without its name, say so; then the program must end with this exit
-/// code. Call it before anything else, for it closes every file but the standard ones.
+/// Reads a document if the arguments of this program, without its name, say so.
+///
+/// Then the program must end with the exit code. Call this before anything else, for it closes every file but the
+/// standard ones.
 ///
 /// Every program that has an [`Extractor`](crate::Extractor) of its own executable has to do this first.
 pub fn run(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
@@ -129,7 +131,10 @@ fn read(request: &Request) -> Result<Text, Refusal> {
     let beginning = u64::try_from(BEGINNING).unwrap_or(u64::MAX).min(limit);
     let mut read = |bytes: &mut Vec<u8>, limit| {
         let input = input.by_ref();
-        input.take(limit).read_to_end(bytes).map_err(Refusal::damaged)
+        input
+            .take(limit)
+            .read_to_end(bytes)
+            .map_err(Refusal::damaged)
     };
     read(&mut bytes, beginning)?;
     if let Some(refusal) = format::refuse_early(&bytes) {
@@ -153,7 +158,10 @@ fn without_panic(read: impl FnOnce() -> Result<Text, Refusal>) -> Result<Text, R
     let result = panic::catch_unwind(AssertUnwindSafe(read));
     drop(panic::take_hook());
     result.unwrap_or_else(|_panic| {
-        let reason = panicked.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let reason = panicked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         Err(Refusal::Crashed {
             reason: shortened(&reason.unwrap_or_default()),
         })

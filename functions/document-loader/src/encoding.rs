@@ -60,7 +60,10 @@ fn is_readable(text: &str, one_in: usize) -> bool {
 /// Control characters that texts do not have. Escape belongs to colours and to Japanese.
 fn is_control(character: char) -> bool {
     character.is_control()
-        && !matches!(character, '\t' | '\n' | '\x0b' | '\x0c' | '\r' | '\x1b' | '\u{85}')
+        && !matches!(
+            character,
+            '\t' | '\n' | '\x0b' | '\x0c' | '\r' | '\x1b' | '\u{85}'
+        )
 }
 
 fn guess(bytes: &[u8], declared: Option<&'static Encoding>) -> &'static Encoding {
@@ -97,9 +100,9 @@ fn sample(bytes: &[u8]) -> &[u8] {
 /// Whether bytes of seven bits switch to Japanese characters.
 fn is_iso_2022_jp(bytes: &[u8]) -> bool {
     let sample = sample(bytes);
-    let mut switches = sample.windows(3).filter(|window| {
-        matches!(window, [0x1b, b'$', b'@' | b'B'])
-    });
+    let mut switches = sample
+        .windows(3)
+        .filter(|window| matches!(window, [0x1b, b'$', b'@' | b'B']));
     switches.next().is_some() && !ISO_2022_JP.decode(sample).2
 }
 
@@ -141,7 +144,10 @@ fn utf_16(bytes: &[u8]) -> Option<&'static Encoding> {
 
 /// Spaces, line breaks, letters and punctuation of ASCII, and the punctuation of Chinese and Japanese.
 fn is_usual(unit: u16) -> bool {
-    matches!(unit, 0x09 | 0x0a | 0x0d | 0x20..=0x7e | 0x3001 | 0x3002 | 0xff0c)
+    matches!(
+        unit,
+        0x09 | 0x0a | 0x0d | 0x20..=0x7e | 0x3001 | 0x3002 | 0xff0c
+    )
 }
 
 /// UTF-32 with a byte order mark, which is not among the encodings of the web.
@@ -154,5 +160,8 @@ fn utf_32(bytes: &[u8]) -> Option<String> {
     let (units, []) = bytes.get(4..)?.as_chunks::<4>() else {
         return None;
     };
-    units.iter().map(|bytes| char::from_u32(unit(*bytes))).collect()
+    units
+        .iter()
+        .map(|bytes| char::from_u32(unit(*bytes)))
+        .collect()
 }

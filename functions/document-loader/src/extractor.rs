@@ -8,7 +8,9 @@ use std::process::{ExitStatus, Stdio};
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
+};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
@@ -126,11 +128,7 @@ impl Extractor {
 }
 
 /// Hands the document on. That nobody takes it any more is no error: there is an answer already, or a crash.
-async fn feed(
-    document: impl AsyncRead,
-    mut input: ChildStdin,
-    limits: &Limits,
-) -> io::Result<()> {
+async fn feed(document: impl AsyncRead, mut input: ChildStdin, limits: &Limits) -> io::Result<()> {
     // One byte more than allowed, so that the process sees that it is too large.
     let mut document = pin!(document.take(limits.document.saturating_add(1)));
     let mut buffer = vec![0; BUFFER];
@@ -173,7 +171,10 @@ async fn reply(output: ChildStdout, limits: &Limits) -> Reply {
     let mut output = BufReader::new(output);
     let mut line = Vec::new();
     let mut first = (&mut output).take(longest);
-    first.read_until(b'\n', &mut line).await.map_err(unreadable)?;
+    first
+        .read_until(b'\n', &mut line)
+        .await
+        .map_err(unreadable)?;
     if !line.ends_with(b"\n") {
         let is_full = u64::try_from(line.len()).is_ok_and(|length| length >= longest);
         return Err(if is_full {

@@ -29,11 +29,11 @@ pub enum Format {
     Json,
     /// PDF.
     Pdf,
-    /// A document of Microsoft Word since 2007 (Office Open XML).
+    /// A document of Microsoft Word since 2007.
     Docx,
-    /// A workbook of Microsoft Excel since 2007 (Office Open XML).
+    /// A workbook of Microsoft Excel since 2007.
     Xlsx,
-    /// A presentation of Microsoft PowerPoint since 2007 (Office Open XML).
+    /// A presentation of Microsoft `PowerPoint` since 2007.
     Pptx,
     /// A book in EPUB 2 or 3.
     Epub,
@@ -143,7 +143,9 @@ fn is_pdf(bytes: &[u8]) -> bool {
 }
 
 fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
-    bytes.windows(needle.len()).position(|window| window == needle)
+    bytes
+        .windows(needle.len())
+        .position(|window| window == needle)
 }
 
 fn in_zip(bytes: &[u8], limits: &Limits) -> Result<Format, Refusal> {
@@ -157,7 +159,7 @@ fn in_zip(bytes: &[u8], limits: &Limits) -> Result<Format, Refusal> {
         let name = String::from_utf8_lossy(&name);
         return match name.trim() {
             "application/epub+zip" => Ok(Format::Epub),
-            // OpenDocument names itself in the same way.
+            // `OpenDocument` names itself in the same way.
             name => Err(Refusal::unsupported(crate::refusal::shortened(name))),
         };
     }
@@ -195,9 +197,12 @@ fn in_package(bytes: &[u8], limits: &Limits) -> Result<Option<Format>, Refusal> 
     Ok(root)
 }
 
-/// Word, Excel and PowerPoint put what they encrypt into a file in the format of their older versions.
+/// Word, Excel and `PowerPoint` put what they encrypt into a file in the format of their older versions.
 fn in_compound_file(bytes: &[u8]) -> Refusal {
-    let name: Vec<u8> = "EncryptedPackage".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let name: Vec<u8> = "EncryptedPackage"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
     if find(bytes, &name).is_some() {
         return Refusal::Encrypted;
     }
@@ -225,13 +230,14 @@ fn in_text(bytes: &[u8], hint: &Hint) -> Result<Format, Refusal> {
         _ => {}
     }
     Ok(match hint.extension.as_deref() {
-        Some("md" | "markdown" | "mdown" | "mkd" | "mkdn" | "mdx" | "qmd" | "rmd") => Format::Markdown,
+        Some("md" | "markdown" | "mdown" | "mkd" | "mkdn" | "mdx" | "qmd" | "rmd") => {
+            Format::Markdown
+        }
         Some("html" | "htm" | "xhtml" | "xht") => Format::Html,
         Some("csv" | "tsv" | "tab" | "psv") => Format::Csv,
         Some("json" | "jsonl" | "ndjson" | "geojson" | "jsonld" | "ipynb") => Format::Json,
-        Some(_) => Format::Plain,
         None if is_json(bytes) => Format::Json,
-        None => Format::Plain,
+        _ => Format::Plain,
     })
 }
 

@@ -1,12 +1,9 @@
-//! wip
+//! Starts document-loader. Until it has a queue to load from, it only reads documents for others.
 use std::process::ExitCode;
-fn main() -> ExitCode {
-    if let Some(code) = document_loader::child::run(std::env::args_os().skip(1)) { return code; }
-    let path = std::env::args().nth(1).unwrap();
-    let start = std::time::Instant::now();
-    let r = document_loader::document::read(std::fs::read(&path).unwrap(), &document_loader::format::Hint::of_key(&path), &Default::default());
-    let t = start.elapsed();
-    match r { Ok(t) => { println!("{}", t.text); if std::env::args().nth(2).is_some() { for m in t.marks { eprintln!("{m:?}"); } } }, Err(e) => eprintln!("REFUSED {e}") }
-    eprintln!("{t:?}");
-    ExitCode::SUCCESS
+
+fn main() -> Result<ExitCode, &'static str> {
+    match document_loader::child::run(std::env::args_os().skip(1)) {
+        Some(code) => Ok(code),
+        None => Err("loading documents from S3 is not there yet; the only command is extract"),
+    }
 }

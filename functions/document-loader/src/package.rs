@@ -78,7 +78,10 @@ impl<'b> Package<'b> {
 fn resolve(folder: &str, target: &str) -> String {
     let mut segments: Vec<&str> = match target.strip_prefix('/') {
         Some(_) => Vec::new(),
-        None => folder.split('/').filter(|segment| !segment.is_empty()).collect(),
+        None => folder
+            .split('/')
+            .filter(|segment| !segment.is_empty())
+            .collect(),
     };
     for segment in target.split('/') {
         match segment {

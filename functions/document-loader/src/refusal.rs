@@ -22,7 +22,9 @@ pub enum Refusal {
         detected: String,
     },
     /// The text is in pictures: an image, or a PDF of scanned or drawn pages.
-    #[error("the text of this document ({detected}) can only be had by optical character recognition")]
+    #[error(
+        "the text of this document ({detected}) can only be had by optical character recognition"
+    )]
     NeedsOcr {
         /// The media type that the content has.
         detected: String,

@@ -2,8 +2,8 @@
 //!
 //! Entities that a document defines itself are left out, so there is nothing that multiplies.
 
-use quick_xml::{Reader, XmlVersion};
 use quick_xml::events::{BytesRef, BytesStart, Event};
+use quick_xml::{Reader, XmlVersion};
 
 use crate::encoding;
 use crate::refusal::Refusal;
@@ -46,9 +46,7 @@ impl Element<'_> {
         let attribute = attributes
             .flatten()
             .find(|attribute| is(attribute.key.into_inner()))?;
-        let value = attribute
-            .normalized_value(XmlVersion::Implicit1_0)
-            .ok()?;
+        let value = attribute.normalized_value(XmlVersion::Implicit1_0).ok()?;
         Some(value.into_owned())
     }
 }

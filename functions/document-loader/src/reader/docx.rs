@@ -225,7 +225,15 @@ impl Paragraph {
 fn is_left_out(name: &str) -> bool {
     matches!(
         name,
-        "del" | "moveFrom" | "instrText" | "delText" | "Fallback" | "rt" | "tabs" | "pPrChange" | "rPrChange"
+        "del"
+            | "moveFrom"
+            | "instrText"
+            | "delText"
+            | "Fallback"
+            | "rt"
+            | "tabs"
+            | "pPrChange"
+            | "rPrChange"
     )
 }
 

@@ -15,7 +15,10 @@ use crate::writer::Writer;
 use crate::xml::{self, Xml};
 
 /// What only hides fonts (EPUB 3.3, 4.4, and Adobe's older way). The text is as readable as without.
-const FONTS: [&str; 2] = ["http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC"];
+const FONTS: [&str; 2] = [
+    "http://www.idpf.org/2008/embedding",
+    "http://ns.adobe.com/pdf/enc#RC",
+];
 
 /// Reads a document.
 pub(crate) fn read(bytes: Vec<u8>, limits: &Limits) -> Result<Text, Refusal> {

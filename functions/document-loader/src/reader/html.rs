@@ -3,8 +3,8 @@
 //! Read token by token, as a stream: there is no tree, so memory and stack do not grow with how deep elements are
 //! nested.
 
-use html5gum::{Span, Tokenizer};
 use html5gum::emitters::callback::{CallbackEmitter, CallbackEvent};
+use html5gum::{Span, Tokenizer};
 
 use crate::block::{Block, Composer};
 use crate::format::Format;
@@ -113,13 +113,16 @@ pub(crate) fn convert(html: &str, syntax: Syntax, composer: &mut Composer) -> Re
         marker: None,
         tables: Vec::new(),
     };
-    let mut emitter = CallbackEmitter::new(|event: CallbackEvent<'_>, _span: Span<()>| converter.take(&event).err());
+    let mut emitter = CallbackEmitter::new(|event: CallbackEvent<'_>, _span: Span<()>| {
+        converter.take(&event).err()
+    });
     // Scripts and styles of XHTML are escaped like any text.
     emitter.naively_switch_states(syntax == Syntax::Html);
-    for Ok(refusal) in Tokenizer::new_with_emitter(html, emitter) {
-        return Err(refusal);
+    // The only tokens are refusals, so the first one is at the end or where reading was given up.
+    match Tokenizer::new_with_emitter(html, emitter).next() {
+        Some(Ok(refusal)) => Err(refusal),
+        None => converter.end(),
     }
-    converter.end()
 }
 
 struct Converter<'c> {
@@ -157,10 +160,10 @@ impl Converter<'_> {
                 self.attribute.clear();
                 self.attribute.extend_from_slice(name);
             }
-            CallbackEvent::AttributeValue { value } => {
-                if self.tag == b"img" && self.attribute == b"alt" {
-                    self.alternative = String::from_utf8_lossy(value).into_owned();
-                }
+            CallbackEvent::AttributeValue { value }
+                if self.tag == b"img" && self.attribute == b"alt" =>
+            {
+                self.alternative = String::from_utf8_lossy(value).into_owned();
             }
             CallbackEvent::CloseStartTag { self_closing } => {
                 let tag = std::mem::take(&mut self.tag);
@@ -375,7 +378,9 @@ impl Inline {
                 self.space = true;
                 continue;
             }
-            if std::mem::take(&mut self.space) && !self.text.is_empty() && !self.text.ends_with('\n')
+            if std::mem::take(&mut self.space)
+                && !self.text.is_empty()
+                && !self.text.ends_with('\n')
             {
                 self.text.push(' ');
             }

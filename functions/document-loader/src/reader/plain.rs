@@ -30,7 +30,9 @@ pub(crate) fn decoded(bytes: Vec<u8>, limits: &Limits) -> Result<String, Refusal
         text => text.into_owned(),
     };
     let text = if text.contains(['\r', '\0']) {
-        text.replace("\r\n", "\n").replace('\r', "\n").replace('\0', "")
+        text.replace("\r\n", "\n")
+            .replace('\r', "\n")
+            .replace('\0', "")
     } else {
         text
     };

@@ -24,7 +24,6 @@ pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Result<Text, Refusal> {
     let mut composer = Composer::new(Writer::new(limits));
     for sheet in sheets {
         if sheet.typ == SheetType::WorkSheet {
-            composer.add(Block::Heading(1, sheet.name.clone()))?;
             read_sheet(&mut workbook, &sheet.name, &mut composer)?;
         }
     }
@@ -42,10 +41,15 @@ fn read_sheet(
         .map_err(|error| refusal(&error))?;
     let mut row: Vec<String> = Vec::new();
     let (mut number, mut column) = (0, 0);
+    // An empty sheet is none.
+    let mut title = Some(name.to_owned());
     while let Some(cell) = cells.next_cell().map_err(|error| refusal(&error))? {
         let text = text(cell.get_value());
         if text.is_empty() {
             continue;
+        }
+        if let Some(title) = title.take() {
+            composer.add(Block::Heading(1, title))?;
         }
         let (row_number, column_number) = cell.get_position();
         if row_number != number {

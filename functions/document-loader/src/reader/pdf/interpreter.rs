@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use hayro_cmap::{BfString, load_embedded};
-use hayro_font::{CMapResolverFn, Font, FontCache, FontGlyph, FontQuery, FontResolverFn, UNITS_PER_EM};
+use hayro_font::{
+    CMapResolverFn, Font, FontCache, FontGlyph, FontQuery, FontResolverFn, UNITS_PER_EM,
+};
 use hayro_syntax::content::TypedIter;
 use hayro_syntax::content::ops::TypedInstruction as Instruction;
 use hayro_syntax::object::{Array, Dict, Name, Object, ObjectIdentifier, Stream, String as Bytes};
@@ -86,7 +88,9 @@ fn is_numbered(font: &Dict<'_>) -> bool {
                 true
             }
             Object::Name(name) => {
-                let digits = name.as_str().trim_start_matches(|c: char| c.is_ascii_alphabetic());
+                let digits = name
+                    .as_str()
+                    .trim_start_matches(|c: char| c.is_ascii_alphabetic());
                 let is_code = digits.parse() == Ok(code) || name.as_str() == ".notdef";
                 code = code.saturating_add(1);
                 is_code
@@ -246,17 +250,11 @@ impl<'a> Interpreter<'_, 'a> {
         let depth = self.saved.len();
         while let Some(instruction) = instructions.next() {
             match instruction {
-                Instruction::SaveState(_) => {
-                    if self.saved.len() < STATES {
-                        self.saved.push(self.state.clone());
-                    }
+                Instruction::SaveState(_) if self.saved.len() < STATES => {
+                    self.saved.push(self.state.clone());
                 }
-                Instruction::RestoreState(_) => {
-                    if self.saved.len() > depth
-                        && let Some(state) = self.saved.pop()
-                    {
-                        self.state = state;
-                    }
+                Instruction::RestoreState(_) if self.saved.len() > depth => {
+                    self.state = self.saved.pop().unwrap_or_default();
                 }
                 Instruction::Transform(m) => {
                     let matrix = Matrix::of_numbers([&m.0, &m.1, &m.2, &m.3, &m.4, &m.5]);
@@ -423,9 +421,7 @@ impl<'a> Interpreter<'_, 'a> {
             return Ok(());
         }
         match text {
-            Some(BfString::Char(character)) => {
-                self.lay(place, character.encode_utf8(&mut [0; 4]))
-            }
+            Some(BfString::Char(character)) => self.lay(place, character.encode_utf8(&mut [0; 4])),
             Some(BfString::String(text)) => self.lay(place, text),
             None => {
                 self.seen.unknown += 1;
@@ -495,7 +491,11 @@ impl<'a> Interpreter<'_, 'a> {
     }
 
     /// Draws how an annotation looks, in its place on the page (12.5.5).
-    fn appearance(&mut self, annotation: &Dict<'a>, resources: &Resources<'a>) -> Result<(), Refusal> {
+    fn appearance(
+        &mut self,
+        annotation: &Dict<'a>,
+        resources: &Resources<'a>,
+    ) -> Result<(), Refusal> {
         let form = match annotation
             .get::<Dict<'a>>("AP")
             .and_then(|appearances| appearances.get::<Object<'a>>("N"))

@@ -13,7 +13,7 @@ use crate::refusal::{Refusal, Size};
 /// A gap from which on there is a space. Kerning is less than a tenth, the space of most fonts a quarter.
 const SPACE: f64 = 0.15;
 /// A gap from which on there are two cells of a table, rather than two words of a justified line.
-const CELL: f64 = 2.0;
+const CELL: f64 = 1.5;
 /// How far from the line a character may be and still belong to it, as what is raised or lowered does.
 const RAISED: f64 = 0.5;
 /// How far back a character may begin, over the one before.
@@ -189,7 +189,9 @@ impl Layout {
         let mut end = self.text.chars().rev();
         match end.next() {
             Some('\u{ad}') => true,
-            Some('-' | '\u{2010}') => next.is_lowercase() && end.next().is_some_and(char::is_alphabetic),
+            Some('-' | '\u{2010}') => {
+                next.is_lowercase() && end.next().is_some_and(char::is_alphabetic)
+            }
             _ => false,
         }
     }

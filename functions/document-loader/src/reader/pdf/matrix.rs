@@ -2,9 +2,13 @@
 
 use hayro_syntax::object::Number;
 
-/// `[a b c d e f]`: the point (x, y) becomes (a·x + c·y + e, b·x + d·y + f).
+/// What a step to the right and a step up become, and the place where both begin.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Matrix([f64; 6]);
+pub(super) struct Matrix {
+    right: Point,
+    up: Point,
+    origin: Point,
+}
 
 /// A place or a direction on a page.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -14,45 +18,52 @@ pub(super) struct Point {
 }
 
 impl Matrix {
-    pub(super) const IDENTITY: Self = Self([1.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
+    pub(super) const IDENTITY: Self = Self::translation(0.0, 0.0);
 
-    pub(super) fn new(coefficients: [f64; 6]) -> Self {
-        Self(coefficients)
+    /// The six numbers as they are written in a PDF.
+    pub(super) fn new(numbers: [f64; 6]) -> Self {
+        let [right_x, right_y, up_x, up_y, x, y] = numbers;
+        Self {
+            right: Point {
+                x: right_x,
+                y: right_y,
+            },
+            up: Point { x: up_x, y: up_y },
+            origin: Point { x, y },
+        }
     }
 
     pub(super) fn of_numbers(numbers: [&Number; 6]) -> Self {
-        Self(numbers.map(Number::as_f64))
+        Self::new(numbers.map(Number::as_f64))
     }
 
-    pub(super) fn translation(x: f64, y: f64) -> Self {
-        Self([1.0, 0.0, 0.0, 1.0, x, y])
+    pub(super) const fn translation(x: f64, y: f64) -> Self {
+        Self {
+            right: Point { x: 1.0, y: 0.0 },
+            up: Point { x: 0.0, y: 1.0 },
+            origin: Point { x, y },
+        }
     }
 
     /// First this, then the other.
     pub(super) fn then(self, other: Self) -> Self {
-        let [a, b, c, d, e, f] = self.0;
-        let origin = other.apply(Point { x: e, y: f });
-        let x = other.direct(Point { x: a, y: b });
-        let y = other.direct(Point { x: c, y: d });
-        Self([x.x, x.y, y.x, y.y, origin.x, origin.y])
+        Self {
+            right: other.direct(self.right),
+            up: other.direct(self.up),
+            origin: other.apply(self.origin),
+        }
     }
 
     /// Where a place comes to be.
     pub(super) fn apply(self, point: Point) -> Point {
-        let moved = self.direct(point);
-        let [.., e, f] = self.0;
-        Point {
-            x: moved.x + e,
-            y: moved.y + f,
-        }
+        self.direct(point).plus(self.origin)
     }
 
     /// What a direction becomes.
     pub(super) fn direct(self, point: Point) -> Point {
-        let [a, b, c, d, ..] = self.0;
         Point {
-            x: a * point.x + c * point.y,
-            y: b * point.x + d * point.y,
+            x: self.right.x * point.x + self.up.x * point.y,
+            y: self.right.y * point.x + self.up.y * point.y,
         }
     }
 }
