@@ -35,11 +35,7 @@ pub fn is_text(bytes: &[u8]) -> bool {
         let sample = encoding.decode_without_bom_handling(sample(text)).0;
         return is_readable(&sample, 10);
     }
-    if let Some(valid) = utf_8(bytes) {
-        // Also what begins with a few control characters of a signature, as long as the rest is text.
-        return !valid.contains('\0') && is_readable(valid, 10);
-    }
-    if utf_16(bytes).is_some() {
+    if is_utf_8(bytes) || utf_16(bytes).is_some() {
         return true;
     }
     if sample(bytes).contains(&0) {
@@ -49,12 +45,13 @@ pub fn is_text(bytes: &[u8]) -> bool {
     is_readable(&text, 200)
 }
 
-/// Whether at most one of so many characters is a control character or no character at all.
+/// Whether at most one of so many characters is a control character or no character at all. Two are nothing: a text may
+/// begin like an archive.
 fn is_readable(text: &str, one_in: usize) -> bool {
     let strange = text
         .chars()
         .filter(|character| *character == char::REPLACEMENT_CHARACTER || is_control(*character));
-    strange.count() <= text.chars().count() / one_in
+    strange.count() <= (text.chars().count() / one_in).max(2)
 }
 
 /// Control characters that texts do not have. Escape belongs to colours and to Japanese.
@@ -67,7 +64,7 @@ fn is_control(character: char) -> bool {
 }
 
 fn guess(bytes: &[u8], declared: Option<&'static Encoding>) -> &'static Encoding {
-    if utf_8(bytes).is_some() {
+    if is_utf_8(bytes) {
         // Japanese in seven bits is valid UTF-8, too, but nobody could read it.
         return if is_iso_2022_jp(bytes) {
             ISO_2022_JP
@@ -89,8 +86,9 @@ fn guess(bytes: &[u8], declared: Option<&'static Encoding>) -> &'static Encoding
     detector.guess(None, Utf8Detection::Deny)
 }
 
-fn utf_8(bytes: &[u8]) -> Option<&str> {
-    std::str::from_utf8(bytes).ok()
+/// Valid UTF-8 that is a text. UTF-16 may be valid, too, but then half of it are control characters.
+fn is_utf_8(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| is_readable(text, 10))
 }
 
 fn sample(bytes: &[u8]) -> &[u8] {

@@ -128,17 +128,13 @@ pub(crate) fn refuse_early(beginning: &[u8]) -> Option<Refusal> {
     (is_medium && !is_pdf(beginning) && !encoding::is_text(beginning)).then(|| binary(beginning))
 }
 
-/// The header may have something before it, within the first kilobyte. Then the trailer must be there, too, for a text
-/// about PDF has the header as well.
+/// The header may have something before it, within the first kilobyte. A text about PDF may have it there as well.
 fn is_pdf(bytes: &[u8]) -> bool {
     let beginning = bytes.get(..1024).unwrap_or(bytes);
     match find(beginning, b"%PDF-") {
         None => false,
         Some(0) => true,
-        Some(_) => {
-            let end = bytes.len().saturating_sub(4096);
-            find(bytes.get(end..).unwrap_or_default(), b"startxref").is_some()
-        }
+        Some(_) => !encoding::is_text(bytes),
     }
 }
 
@@ -167,11 +163,17 @@ fn in_zip(bytes: &[u8], limits: &Limits) -> Result<Format, Refusal> {
         return Ok(Format::Epub);
     }
     drop(archive);
-    match in_package(bytes, limits)? {
-        Some(format) => Ok(format),
-        None => Err(binary(bytes)),
-    }
+    in_package(bytes, limits)?.ok_or_else(|| match binary(bytes) {
+        // It has files of these names, but not in the order of things.
+        Refusal::Unsupported { detected } if detected.starts_with(OFFICE) => {
+            Refusal::damaged("it has no main part")
+        }
+        refusal => refusal,
+    })
 }
+
+/// How the media types of Office Open XML begin.
+const OFFICE: &str = "application/vnd.openxmlformats-officedocument";
 
 /// The format of an Office Open XML package: the outermost element of its main part. Names of files and their order
 /// differ between the programs that write them.
@@ -206,8 +208,17 @@ fn in_compound_file(bytes: &[u8]) -> Refusal {
     if find(bytes, &name).is_some() {
         return Refusal::Encrypted;
     }
-    binary(bytes)
+    match binary(bytes) {
+        // The format has no registered name.
+        Refusal::Unsupported { detected } if detected == UNKNOWN => {
+            Refusal::unsupported("application/x-ole-storage")
+        }
+        refusal => refusal,
+    }
 }
+
+/// The media type of what nothing is known of.
+const UNKNOWN: &str = "application/octet-stream";
 
 fn in_text(bytes: &[u8], hint: &Hint) -> Result<Format, Refusal> {
     let beginning = encoding::decode(bytes.get(..4096).unwrap_or(bytes), None);
@@ -284,7 +295,11 @@ pub(crate) fn declared_encoding(html: &[u8]) -> Option<&'static Encoding> {
 
 /// Refuses what is not text, by the name that others have for it.
 fn binary(bytes: &[u8]) -> Refusal {
-    let format = FileFormat::from_reader(std::io::Cursor::new(bytes)).unwrap_or_default();
+    // What is damaged inside is still what it begins as.
+    let format = match FileFormat::from_reader(std::io::Cursor::new(bytes)) {
+        Ok(format) if format != FileFormat::default() => format,
+        _ => FileFormat::from_bytes(bytes),
+    };
     let detected = format.media_type().to_owned();
     match format.kind() {
         Kind::Image => Refusal::NeedsOcr { detected },

@@ -4,6 +4,8 @@
 //! which nearly every program makes the order of reading, columns included; a gap is a space, a step down is a line.
 //! All distances are measured in the size of the font.
 
+use std::collections::VecDeque;
+
 use unicode_normalization::char::compose;
 
 use crate::limits::Limits;
@@ -20,6 +22,8 @@ const RAISED: f64 = 0.5;
 const OVERLAP: f64 = 0.5;
 /// How near to itself a character is drawn again to look bold.
 const BOLD: f64 = 0.1;
+/// How many characters of a line are remembered for that.
+const LINE: usize = 200;
 /// A distance between lines from which on they are two paragraphs, where nothing is known of the lines before.
 const PARAGRAPH: f64 = 1.8;
 /// The same in distances of the lines before.
@@ -45,6 +49,8 @@ pub(super) struct Layout {
     text: String,
     limit: u64,
     last: Option<Last>,
+    /// The characters of this line and their places, the last ones if there are many.
+    line: VecDeque<(char, Point)>,
     /// A space was drawn since.
     space: bool,
     /// The greatest size in this line, and the distance from the line before in this paragraph.
@@ -82,6 +88,7 @@ impl Layout {
             text: String::new(),
             limit: limits.text,
             last: None,
+            line: VecDeque::new(),
             space: false,
             line_size: 0.0,
             pitch: None,
@@ -114,11 +121,13 @@ impl Layout {
                 }
                 self.pitch = pitch.or(self.pitch);
                 self.line_size = 0.0;
+                self.line.clear();
             }
             Between::Paragraph => {
                 self.text.push_str("\n\n");
                 self.pitch = None;
                 self.line_size = 0.0;
+                self.line.clear();
             }
         }
         self.space = glyph.text.ends_with(is_blank);
@@ -133,6 +142,10 @@ impl Layout {
             return Err(Refusal::too_large(Size::Text, self.limit));
         }
         self.line_size = self.line_size.max(glyph.size);
+        if self.line.len() >= LINE {
+            self.line.pop_front();
+        }
+        self.line.push_back((first, glyph.origin));
         self.last = Some(Last::new(glyph, first));
         Ok(())
     }
@@ -145,7 +158,6 @@ impl Layout {
             return Between::Paragraph;
         }
         let size = last.size.max(glyph.size);
-        let from_start = glyph.origin.minus(last.origin);
         let from_end = glyph.origin.minus(last.end);
         let gap = from_end.dot(last.direction) / size;
         let up = from_end.dot(last.direction.left()) / size;
@@ -156,7 +168,7 @@ impl Layout {
             {
                 return Between::Accent(character);
             }
-            return if last.character == first && from_start.length() < BOLD * size {
+            return if gap < 0.0 && self.is_drawn_again(glyph, first) {
                 Between::Same
             } else if gap >= -OVERLAP {
                 width(gap)
@@ -168,6 +180,13 @@ impl Layout {
             };
         }
         self.between_lines(glyph, -up * size)
+    }
+
+    /// Whether the same character is nearly at the same place already.
+    fn is_drawn_again(&self, glyph: Glyph<'_>, first: char) -> bool {
+        self.line.iter().any(|(character, origin)| {
+            *character == first && glyph.origin.minus(*origin).length() < BOLD * glyph.size
+        })
     }
 
     fn between_lines(&self, glyph: Glyph<'_>, down: f64) -> Between {

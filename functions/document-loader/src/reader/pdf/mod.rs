@@ -3,6 +3,7 @@
 //! `hayro` reads objects, fonts and encodings; what is done here is to follow the operators that show text
 //! (`interpreter`), and to make words, lines and paragraphs of characters on a page (`layout`).
 
+mod font;
 mod interpreter;
 mod layout;
 mod matrix;
@@ -11,7 +12,8 @@ use hayro_syntax::{DecryptionError, LoadPdfError, Pdf};
 
 use crate::format::Format;
 use crate::limits::Limits;
-use crate::reader::pdf::interpreter::{Fonts, Seen, interpret};
+use crate::reader::pdf::font::Fonts;
+use crate::reader::pdf::interpreter::{Seen, interpret};
 use crate::refusal::Refusal;
 use crate::text::Text;
 use crate::writer::{Gap, Writer, characters};
