@@ -93,7 +93,7 @@ impl<R: Read + Seek> Archive<R> {
             .min(self.left);
         // One byte more than allowed tells what is too much from what is just enough.
         let mut part = part.take(allowed.saturating_add(1));
-        let bytes = read(&mut part).map_err(Refusal::damaged)?;
+        let bytes = read(&mut part).map_err(|error| Refusal::unreadable(&error))?;
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         if bytes > allowed {
             return Err(Refusal::too_large(Size::Uncompressed, self.limit));

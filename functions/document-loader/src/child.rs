@@ -131,10 +131,8 @@ fn read(request: &Request) -> Result<Text, Refusal> {
     let beginning = u64::try_from(BEGINNING).unwrap_or(u64::MAX).min(limit);
     let mut read = |bytes: &mut Vec<u8>, limit| {
         let input = input.by_ref();
-        input
-            .take(limit)
-            .read_to_end(bytes)
-            .map_err(Refusal::damaged)
+        let read = input.take(limit).read_to_end(bytes);
+        read.map_err(|error| Refusal::unreadable(&error))
     };
     read(&mut bytes, beginning)?;
     if let Some(refusal) = format::refuse_early(&bytes) {

@@ -115,7 +115,9 @@ impl Extractor {
         let heard = tokio::select! {
             heard = &mut listening => heard,
             fed = &mut feeding => {
-                fed.map_err(ExtractError::Document)?;
+                if fed.map_err(ExtractError::Document)? == Fed::Stuck {
+                    return Err(Refusal::TooSlow.into());
+                }
                 match timeout(limits.wall, listening).await {
                     Ok(heard) => heard,
                     Err(_elapsed) => return Err(Refusal::TooSlow.into()),
@@ -127,16 +129,30 @@ impl Extractor {
     }
 }
 
-/// Hands the document on. That nobody takes it any more is no error: there is an answer already, or a crash.
-async fn feed(document: impl AsyncRead, mut input: ChildStdin, limits: &Limits) -> io::Result<()> {
+/// What became of a document that was handed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fed {
+    /// The process has it, or does not want it any more: there is an answer already, or a crash.
+    All,
+    /// The process takes nothing, for longer than its answer may take.
+    Stuck,
+}
+
+/// Hands the document on. How long it takes to arrive here is not the fault of whoever reads it.
+async fn feed(document: impl AsyncRead, mut input: ChildStdin, limits: &Limits) -> io::Result<Fed> {
     // One byte more than allowed, so that the process sees that it is too large.
     let mut document = pin!(document.take(limits.document.saturating_add(1)));
     let mut buffer = vec![0; BUFFER];
     loop {
         let length = document.read(&mut buffer).await?;
         let bytes = buffer.get(..length).unwrap_or_default();
-        if bytes.is_empty() || input.write_all(bytes).await.is_err() {
-            return Ok(());
+        if bytes.is_empty() {
+            return Ok(Fed::All);
+        }
+        match timeout(limits.wall, input.write_all(bytes)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_nobody_reads)) => return Ok(Fed::All),
+            Err(_elapsed) => return Ok(Fed::Stuck),
         }
     }
 }

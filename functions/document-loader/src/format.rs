@@ -108,24 +108,50 @@ impl Hint {
 /// # Errors
 /// It has no format that is read here, or cannot be read without a password, or needs optical character recognition.
 pub fn detect(bytes: &[u8], hint: &Hint, limits: &Limits) -> Result<Format, Refusal> {
-    match bytes {
-        [] if hint.is_folder => Err(Refusal::FolderMarker),
-        [] => Err(Refusal::Empty),
-        [b'P', b'K', 3 | 5 | 7, 4 | 6 | 8, ..] => in_zip(bytes, limits),
-        [0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1, ..] => Err(in_compound_file(bytes)),
-        _ if is_pdf(bytes) => Ok(Format::Pdf),
-        _ if encoding::is_text(bytes) => in_text(bytes, hint),
-        _ => Err(binary(bytes)),
+    if bytes.is_empty() {
+        return Err(if hint.is_folder {
+            Refusal::FolderMarker
+        } else {
+            Refusal::Empty
+        });
+    }
+    match Shape::of(bytes) {
+        Shape::Zip => in_zip(bytes, limits),
+        Shape::CompoundFile => Err(in_compound_file(bytes)),
+        Shape::Pdf => Ok(Format::Pdf),
+        Shape::Text => in_text(bytes, hint),
+        Shape::Other => Err(binary(bytes)),
     }
 }
 
-/// Whether the beginning of a document is enough to refuse it, without having the rest: pictures, sound, films.
+/// Whether the beginning of a document is enough to refuse it, without having the rest: pictures, films and whatever
+/// else can only be refused.
 pub(crate) fn refuse_early(beginning: &[u8]) -> Option<Refusal> {
-    let is_medium = matches!(
-        FileFormat::from_bytes(beginning).kind(),
-        Kind::Image | Kind::Audio | Kind::Video
-    );
-    (is_medium && !is_pdf(beginning) && !encoding::is_text(beginning)).then(|| binary(beginning))
+    let is_other = !beginning.is_empty() && Shape::of(beginning) == Shape::Other;
+    is_other.then(|| binary(beginning))
+}
+
+/// What a document looks like from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Zip,
+    /// The format of older versions of Word, Excel and `PowerPoint`.
+    CompoundFile,
+    Pdf,
+    Text,
+    Other,
+}
+
+impl Shape {
+    fn of(bytes: &[u8]) -> Self {
+        match bytes {
+            [b'P', b'K', 3 | 5 | 7, 4 | 6 | 8, ..] => Self::Zip,
+            [0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1, ..] => Self::CompoundFile,
+            _ if is_pdf(bytes) => Self::Pdf,
+            _ if encoding::is_text(bytes) => Self::Text,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// The header may have something before it, within the first kilobyte. A text about PDF may have it there as well.
@@ -209,9 +235,9 @@ fn in_compound_file(bytes: &[u8]) -> Refusal {
         return Refusal::Encrypted;
     }
     match binary(bytes) {
-        // The format has no registered name.
+        // Its directory is damaged.
         Refusal::Unsupported { detected } if detected == UNKNOWN => {
-            Refusal::unsupported("application/x-ole-storage")
+            Refusal::unsupported("application/x-cfb")
         }
         refusal => refusal,
     }

@@ -92,6 +92,14 @@ impl Refusal {
         }
     }
 
+    /// What an error says that came up while reading bytes which are in memory already, or come from a pipe.
+    pub(crate) fn unreadable(error: &std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::OutOfMemory => Self::OutOfMemory,
+            _ => Self::damaged(error),
+        }
+    }
+
     pub(crate) fn unsupported(detected: impl Into<String>) -> Self {
         Self::Unsupported {
             detected: detected.into(),

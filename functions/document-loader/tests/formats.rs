@@ -156,7 +156,7 @@ fn what_is_not_supported_is_named() {
         &[0; 600],
     ]
     .concat();
-    assert_eq!(unsupported(&old_word), "application/x-ole-storage");
+    assert_eq!(unsupported(&old_word), "application/x-cfb");
     assert_eq!(
         unsupported(b"\x1f\x8b\x08\0\0\0\0\0\0\x03abc\0\0"),
         "application/gzip"
@@ -167,7 +167,7 @@ fn what_is_not_supported_is_named() {
     );
     assert_eq!(
         unsupported(b"ID3\x04\0\0\0\0\0\0\xff\xfb\x90\0\0\0"),
-        "audio/mpeg"
+        "application/x-id3v2"
     );
     assert_eq!(unsupported(b"{\\rtf1\\ansi text}"), "application/rtf");
     assert_eq!(
