@@ -205,8 +205,10 @@ const OFFICE: &str = "application/vnd.openxmlformats-officedocument";
 /// differ between the programs that write them.
 fn in_package(bytes: &[u8], limits: &Limits) -> Result<Option<Format>, Refusal> {
     let mut package = Package::open(bytes, limits)?;
-    let Ok((_, main_part)) = package.main_part() else {
-        return Ok(None);
+    let main_part = match package.main_part() {
+        Ok((_, main_part)) => main_part,
+        Err(Refusal::Damaged { .. }) => return Ok(None),
+        Err(refusal) => return Err(refusal),
     };
     let mut root = None;
     // Only the first element is of interest, whatever is wrong with the rest.

@@ -59,15 +59,22 @@ pub(crate) fn walk(
     let text = encoding::decode(bytes, None);
     let mut reader = Reader::from_str(&text);
     reader.config_mut().allow_dangling_amp = true;
+    let mut open = 0_u64;
     loop {
         match reader.read_event().map_err(Refusal::damaged)? {
-            Event::Start(start) => take(Xml::Start(&Element(&start)))?,
+            Event::Start(start) => {
+                open = open.saturating_add(1);
+                take(Xml::Start(&Element(&start)))?;
+            }
             Event::Empty(start) => {
                 let element = Element(&start);
                 take(Xml::Start(&element))?;
                 take(Xml::End(element.name()))?;
             }
-            Event::End(end) => take(Xml::End(end.local_name().into_inner()))?,
+            Event::End(end) => {
+                open = open.saturating_sub(1);
+                take(Xml::End(end.local_name().into_inner()))?;
+            }
             Event::Text(text) => take(Xml::Text(&text.xml10_content()))?,
             Event::CData(text) => take(Xml::Text(&text.xml10_content()))?,
             Event::GeneralRef(entity) => {
@@ -75,6 +82,7 @@ pub(crate) fn walk(
                     take(Xml::Text(character.encode_utf8(&mut [0; 4])))?;
                 }
             }
+            Event::Eof if open > 0 => return Err(Refusal::damaged("its XML ends early")),
             Event::Eof => return Ok(()),
             _ => {}
         }
