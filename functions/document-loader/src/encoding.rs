@@ -45,12 +45,16 @@ pub fn is_text(bytes: &[u8]) -> bool {
     is_readable(&text, 200)
 }
 
-/// Whether at most one of so many characters is a control character or no character at all. Two are nothing: a text may
-/// begin like an archive.
+/// Whether at most one of so many characters, as decoded, is a control character or no character at all.
 fn is_readable(text: &str, one_in: usize) -> bool {
-    let strange = text
-        .chars()
-        .filter(|character| *character == char::REPLACEMENT_CHARACTER || is_control(*character));
+    is_rare(text, one_in, |character| {
+        character == char::REPLACEMENT_CHARACTER || is_control(character)
+    })
+}
+
+/// Whether at most one of so many characters is strange. Two are nothing: a text may begin like an archive.
+fn is_rare(text: &str, one_in: usize, is_strange: impl Fn(char) -> bool) -> bool {
+    let strange = text.chars().filter(|character| is_strange(*character));
     strange.count() <= (text.chars().count() / one_in).max(2)
 }
 
@@ -88,7 +92,7 @@ fn guess(bytes: &[u8], declared: Option<&'static Encoding>) -> &'static Encoding
 
 /// Valid UTF-8 that is a text. UTF-16 may be valid, too, but then half of it are control characters.
 fn is_utf_8(bytes: &[u8]) -> bool {
-    std::str::from_utf8(bytes).is_ok_and(|text| is_readable(text, 10))
+    std::str::from_utf8(bytes).is_ok_and(|text| is_rare(text, 10, is_control))
 }
 
 fn sample(bytes: &[u8]) -> &[u8] {

@@ -1,4 +1,8 @@
 //! What is in documents comes out of them: words apart, tables in rows, umlauts and East Asian characters.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests stop at what they do not expect"
+)]
 mod support;
 
 use document_loader::{Format, Mark, Place, Refusal, Text};
@@ -225,7 +229,7 @@ fn a_pdf_of_drawn_letters_needs_character_recognition_and_an_empty_one_is_empty(
 
 #[test]
 fn pdf_operators_place_words_lines_and_paragraphs() {
-    let operators = br#"BT /F 10 Tf 12 TL 72 700 Td
+    let operators = br"BT /F 10 Tf 12 TL 72 700 Td
         (One) Tj 22 0 Td (two) Tj
         0 -12 Td [(Ker) 20 (ned) -300 (apart)] TJ
         T* (soft-) Tj T* (ened) Tj
@@ -236,7 +240,7 @@ fn pdf_operators_place_words_lines_and_paragraphs() {
         BT /F 10 Tf 1 0 0 1 300 700 Tm (column) Tj 80 0 Td (cell) Tj ET
         q 0 1 -1 0 500 500 cm BT /F 10 Tf (turned) Tj ET Q
         /Span << /ActualText (replaced) >> BDC BT /F 10 Tf 72 100 Td (rep-) Tj ET EMC
-        BT /F 10 Tf 72 50 Td (bold) Tj ET BT /F 10 Tf 72.3 50 Td (bold) Tj ET"#;
+        BT /F 10 Tf 72 50 Td (bold) Tj ET BT /F 10 Tf 72.3 50 Td (bold) Tj ET";
     let text = read(page("", operators, &[]), "a.pdf").unwrap();
     assert_snapshot!(text.text, @r"
     One two

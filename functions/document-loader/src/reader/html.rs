@@ -13,72 +13,6 @@ use crate::refusal::Refusal;
 use crate::text::Text;
 use crate::writer::Writer;
 
-/// Elements whose content is not part of the text. Pronunciations of ruby (`rt`) would be in the middle of words.
-const SKIPPED: [&[u8]; 18] = [
-    b"audio",
-    b"canvas",
-    b"datalist",
-    b"iframe",
-    b"map",
-    b"noembed",
-    b"noframes",
-    b"noscript",
-    b"object",
-    b"rp",
-    b"rt",
-    b"script",
-    b"select",
-    b"style",
-    b"svg",
-    b"template",
-    b"title",
-    b"video",
-];
-
-/// Elements that begin and end a block of text.
-const BLOCKS: [&[u8]; 40] = [
-    b"address",
-    b"article",
-    b"aside",
-    b"blockquote",
-    b"body",
-    b"caption",
-    b"center",
-    b"dd",
-    b"details",
-    b"dialog",
-    b"dir",
-    b"div",
-    b"dl",
-    b"dt",
-    b"fieldset",
-    b"figcaption",
-    b"figure",
-    b"footer",
-    b"form",
-    b"frameset",
-    b"head",
-    b"header",
-    b"hgroup",
-    b"hr",
-    b"html",
-    b"legend",
-    b"main",
-    b"menu",
-    b"nav",
-    b"option",
-    b"p",
-    b"search",
-    b"section",
-    b"summary",
-    b"tbody",
-    b"textarea",
-    b"tfoot",
-    b"thead",
-    b"xml",
-    b"xmp",
-];
-
 /// Lists deeper than this are not told apart.
 const LISTS: usize = 64;
 
@@ -193,7 +127,7 @@ impl Converter<'_> {
             return Ok(());
         }
         let name = local_name(tag);
-        if SKIPPED.contains(&name) {
+        if is_skipped(name) {
             if !is_empty {
                 self.skipped = Some((tag.to_vec(), 1));
             }
@@ -238,7 +172,7 @@ impl Converter<'_> {
                 if let Some(level) = heading_level(name) {
                     self.flush()?;
                     self.heading = Some(level);
-                } else if BLOCKS.contains(&name) {
+                } else if is_block(name) {
                     self.flush()?;
                 }
             }
@@ -285,7 +219,7 @@ impl Converter<'_> {
                 if heading_level(name).is_some() {
                     self.flush()?;
                     self.heading = None;
-                } else if BLOCKS.contains(&name) {
+                } else if is_block(name) {
                     self.flush()?;
                 }
             }
@@ -349,6 +283,78 @@ impl Converter<'_> {
         }
         Ok(())
     }
+}
+
+/// Elements whose content is not part of the text. Pronunciations of ruby (`rt`) would be in the middle of words.
+fn is_skipped(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"audio"
+            | b"canvas"
+            | b"datalist"
+            | b"iframe"
+            | b"map"
+            | b"noembed"
+            | b"noframes"
+            | b"noscript"
+            | b"object"
+            | b"rp"
+            | b"rt"
+            | b"script"
+            | b"select"
+            | b"style"
+            | b"svg"
+            | b"template"
+            | b"title"
+            | b"video"
+    )
+}
+
+/// Elements that begin and end a block of text.
+fn is_block(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"address"
+            | b"article"
+            | b"aside"
+            | b"blockquote"
+            | b"body"
+            | b"caption"
+            | b"center"
+            | b"dd"
+            | b"details"
+            | b"dialog"
+            | b"dir"
+            | b"div"
+            | b"dl"
+            | b"dt"
+            | b"fieldset"
+            | b"figcaption"
+            | b"figure"
+            | b"footer"
+            | b"form"
+            | b"frameset"
+            | b"head"
+            | b"header"
+            | b"hgroup"
+            | b"hr"
+            | b"html"
+            | b"legend"
+            | b"main"
+            | b"menu"
+            | b"nav"
+            | b"option"
+            | b"p"
+            | b"search"
+            | b"section"
+            | b"summary"
+            | b"tbody"
+            | b"textarea"
+            | b"tfoot"
+            | b"thead"
+            | b"xml"
+            | b"xmp"
+    )
 }
 
 /// Without the prefix that XHTML may put before it.

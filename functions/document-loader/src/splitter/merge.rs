@@ -62,11 +62,7 @@ impl<'t> Merge<'t> {
         let (Some(first), Some(last)) = (self.parts.front(), self.parts.back()) else {
             return Ok(());
         };
-        let span = Span {
-            bytes: first.bytes.start..last.bytes.end,
-            characters: first.characters.start..last.characters.end,
-        };
-        match self.stripped(span) {
+        match self.stripped(first.to(last)) {
             Some(span) => take(span),
             None => Ok(()),
         }

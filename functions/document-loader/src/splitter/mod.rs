@@ -201,6 +201,14 @@ impl Span {
         }
     }
 
+    /// From the beginning of this part to the end of another.
+    fn to(&self, last: &Self) -> Self {
+        Self {
+            bytes: self.bytes.start..last.bytes.end,
+            characters: self.characters.start..last.characters.end,
+        }
+    }
+
     /// The two parts before and after this many characters of the text.
     fn divide(&self, text: &str, at: u64) -> (Self, Self) {
         let rest = text.get(self.bytes.clone()).unwrap_or_default();
@@ -236,21 +244,17 @@ fn sections(text: &Text, whole: Span) -> Vec<Span> {
     });
     let mut sections = Vec::new();
     let mut rest = whole;
-    // What the open part has before its last heading, and what since.
+    // Headings without anything below them, which go with what follows.
     let mut open: Option<Span> = None;
+    let mut begins_with_heading = false;
     for at in headings {
         let (before, after) = rest.divide(&text.text, at);
-        let is_bare = {
-            let body = text.text.get(before.bytes.clone()).unwrap_or_default();
-            body.trim().lines().count() <= 1
-        };
-        let part = match open.take() {
-            Some(first) => Span {
-                bytes: first.bytes.start..before.bytes.end,
-                characters: first.characters.start..before.characters.end,
-            },
-            None => before,
-        };
+        let body = text.text.get(before.bytes.clone()).unwrap_or_default();
+        let is_bare = begins_with_heading && body.trim().lines().count() <= 1;
+        begins_with_heading = true;
+        let part = open
+            .take()
+            .map_or(before.clone(), |first| first.to(&before));
         if is_bare {
             open = Some(part);
         } else {
@@ -258,12 +262,6 @@ fn sections(text: &Text, whole: Span) -> Vec<Span> {
         }
         rest = after;
     }
-    sections.push(match open {
-        Some(first) => Span {
-            bytes: first.bytes.start..rest.bytes.end,
-            characters: first.characters.start..rest.characters.end,
-        },
-        None => rest,
-    });
+    sections.push(open.map_or(rest.clone(), |first| first.to(&rest)));
     sections
 }

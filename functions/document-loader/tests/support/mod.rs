@@ -1,10 +1,11 @@
 //! Documents for tests: those of the fixtures, and parts to make others of.
-#![expect(
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    clippy::panic,
     clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "helpers of tests stop at what they do not expect"
+    reason = "every test file uses another part; a test that cannot start must stop"
 )]
-#![allow(dead_code, reason = "no test needs all of them")]
 
 use std::fmt::Write as _;
 use std::fs;
@@ -16,13 +17,13 @@ use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
 /// A document that a library made (`fixtures/documents.py`).
-pub fn fixture(name: &str) -> Vec<u8> {
+pub(crate) fn fixture(name: &str) -> Vec<u8> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/documents");
     fs::read(folder.join(name)).unwrap()
 }
 
 /// The names of those that can be read.
-pub const READABLE: [&str; 9] = [
+pub(crate) const READABLE: [&str; 9] = [
     "cjk.pdf",
     "figures.xlsx",
     "form.pdf",
@@ -35,12 +36,12 @@ pub const READABLE: [&str; 9] = [
 ];
 
 /// Reads a document in this process.
-pub fn read(bytes: impl Into<Vec<u8>>, key: &str) -> Result<Text, Refusal> {
+pub(crate) fn read(bytes: impl Into<Vec<u8>>, key: &str) -> Result<Text, Refusal> {
     document_loader::document::read(bytes.into(), &Hint::of_key(key), &Limits::default())
 }
 
 /// What hostile documents are allowed. A machine that is busy must not decide what happens, so there is time.
-pub fn tight() -> Limits {
+pub(crate) fn tight() -> Limits {
     const MIB: u64 = 1024 * 1024;
     Limits {
         document: 32 * MIB,
@@ -55,12 +56,12 @@ pub fn tight() -> Limits {
 }
 
 /// The program as it is deployed.
-pub fn extractor(limits: Limits) -> Extractor {
+pub(crate) fn extractor(limits: Limits) -> Extractor {
     Extractor::new(env!("CARGO_BIN_EXE_document-loader"), limits)
 }
 
 /// Has a document read by a process of its own.
-pub async fn extract(
+pub(crate) async fn extract(
     limits: Limits,
     bytes: impl Into<Vec<u8>>,
     key: &str,
@@ -77,7 +78,7 @@ pub async fn extract(
 }
 
 /// An archive of these files.
-pub fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
+pub(crate) fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, content) in files {
         zip.start_file(*name, SimpleFileOptions::default()).unwrap();
@@ -89,7 +90,7 @@ pub fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
 const OFFICE: &str = "http://schemas.openxmlformats.org/officeDocument/2006/relationships";
 
 /// The relationships of a part, as pairs of type and target.
-pub fn relationships(related: &[(&str, &str)]) -> String {
+pub(crate) fn relationships(related: &[(&str, &str)]) -> String {
     let mut text = String::from("<Relationships>");
     for (number, (kind, target)) in related.iter().enumerate() {
         write!(
@@ -102,12 +103,12 @@ pub fn relationships(related: &[(&str, &str)]) -> String {
 }
 
 /// A DOCX with this body.
-pub fn docx(body: &str) -> Vec<u8> {
+pub(crate) fn docx(body: &str) -> Vec<u8> {
     docx_of(&format!("<w:document><w:body>{body}</w:body></w:document>"))
 }
 
 /// A DOCX whose main part is this.
-pub fn docx_of(document: &str) -> Vec<u8> {
+pub(crate) fn docx_of(document: &str) -> Vec<u8> {
     let package = relationships(&[("officeDocument", "word/document.xml")]);
     zip(&[
         ("_rels/.rels", package.as_bytes()),
@@ -116,7 +117,7 @@ pub fn docx_of(document: &str) -> Vec<u8> {
 }
 
 /// A PPTX with these slides.
-pub fn pptx(slides: &[&str]) -> Vec<u8> {
+pub(crate) fn pptx(slides: &[&str]) -> Vec<u8> {
     let package = relationships(&[("officeDocument", "ppt/presentation.xml")]);
     let names: Vec<String> = (0..slides.len())
         .map(|number| format!("slides/{number}.xml"))
@@ -141,7 +142,7 @@ pub fn pptx(slides: &[&str]) -> Vec<u8> {
 }
 
 /// An XLSX of one sheet, with shared strings.
-pub fn xlsx(sheet: &str, strings: &str) -> Vec<u8> {
+pub(crate) fn xlsx(sheet: &str, strings: &str) -> Vec<u8> {
     let package = relationships(&[("officeDocument", "xl/workbook.xml")]);
     let related = relationships(&[("worksheet", "worksheets/sheet1.xml")]);
     let workbook =
@@ -156,7 +157,7 @@ pub fn xlsx(sheet: &str, strings: &str) -> Vec<u8> {
 }
 
 /// An EPUB of one chapter.
-pub fn epub(package: &str, chapter: &str) -> Vec<u8> {
+pub(crate) fn epub(package: &str, chapter: &str) -> Vec<u8> {
     let container = r#"<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container" version="1.0"><rootfiles>
         <rootfile full-path="book.opf" media-type="application/oebps-package+xml"/></rootfiles></container>"#;
     zip(&[
@@ -168,14 +169,14 @@ pub fn epub(package: &str, chapter: &str) -> Vec<u8> {
 }
 
 /// The package of an EPUB whose one chapter is `chapter.xhtml`.
-pub const BOOK: &str = r#"<package xmlns="http://www.idpf.org/2007/opf" version="3.0" unique-identifier="id">
+pub(crate) const BOOK: &str = r#"<package xmlns="http://www.idpf.org/2007/opf" version="3.0" unique-identifier="id">
     <metadata xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:identifier id="id">x</dc:identifier>
     <dc:title>Book</dc:title><dc:language>en</dc:language></metadata>
     <manifest><item id="c" href="chapter.xhtml" media-type="application/xhtml+xml"/></manifest>
     <spine><itemref idref="c"/></spine></package>"#;
 
 /// A PDF of these objects, the first of which is the catalog.
-pub fn pdf(objects: &[Vec<u8>]) -> Vec<u8> {
+pub(crate) fn pdf(objects: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = b"%PDF-1.7\n".to_vec();
     let mut offsets = Vec::new();
     for (number, object) in (1..).zip(objects) {
@@ -197,7 +198,7 @@ pub fn pdf(objects: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// A stream with these entries in its dictionary.
-pub fn stream(entries: &str, content: &[u8]) -> Vec<u8> {
+pub(crate) fn stream(entries: &str, content: &[u8]) -> Vec<u8> {
     let length = content.len();
     let mut bytes = format!("<< {entries} /Length {length} >>\nstream\n").into_bytes();
     bytes.extend(content);
@@ -206,7 +207,7 @@ pub fn stream(entries: &str, content: &[u8]) -> Vec<u8> {
 }
 
 /// A PDF of one page, drawn by these operators; objects from number 4 on are for its resources.
-pub fn page(resources: &str, content: &[u8], others: &[Vec<u8>]) -> Vec<u8> {
+pub(crate) fn page(resources: &str, content: &[u8], others: &[Vec<u8>]) -> Vec<u8> {
     let mut objects = vec![
         b"<< /Type /Catalog /Pages 2 0 R >>".to_vec(),
         b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>".to_vec(),
@@ -225,7 +226,7 @@ pub fn page(resources: &str, content: &[u8], others: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// Random bytes, the same for each seed (Marsaglia's xorshift).
-pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
         state ^= state << 13;
