@@ -1,4 +1,8 @@
 //! What a document is: its content decides, its name only where the content leaves a choice.
+#![expect(
+    clippy::panic,
+    reason = "helpers of tests stop at what they do not expect"
+)]
 mod support;
 
 use document_loader::encoding::{decode, is_text};
