@@ -83,7 +83,11 @@ fn confine(request: &Request) -> Result<(), nix::Error> {
     let limit = |resource, value| setrlimit(resource, value, value);
     limit(Resource::RLIMIT_CORE, 0)?;
     limit(Resource::RLIMIT_FSIZE, 0)?;
-    limit(Resource::RLIMIT_AS, limits.memory)?;
+    let memory = limit(Resource::RLIMIT_AS, limits.memory);
+    // macOS has no such limit.
+    if cfg!(target_os = "linux") {
+        memory?;
+    }
     // The signal of the first limit says what happened, the second one cannot be ignored.
     let seconds = limits.cpu_seconds;
     setrlimit(Resource::RLIMIT_CPU, seconds, seconds.saturating_add(1))?;

@@ -17,7 +17,8 @@ pub struct Limits {
     pub text: u64,
     /// The number of pages and headings that are noted.
     pub marks: u64,
-    /// The address space of the process that reads, in bytes. The document is part of it, and the executable.
+    /// The address space of the process that reads, in bytes. The document is part of it, and the executable. Only
+    /// Linux keeps this limit.
     pub memory: u64,
     /// What the process may compute, in seconds of one CPU.
     pub cpu_seconds: u64,

@@ -164,6 +164,7 @@ async fn a_text_longer_than_allowed_is_refused() {
     assert_eq!(refusal, Refusal::TooLarge { size, limit: 2 });
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn what_takes_too_much_memory_is_refused() {
     let limits = Limits {

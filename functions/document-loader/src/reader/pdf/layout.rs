@@ -109,7 +109,7 @@ impl Layout {
                 self.last = Some(Last::new(glyph, character));
                 return Ok(());
             }
-            Between::Nothing if self.space => self.text.push(' '),
+            Between::Nothing if self.space && self.last.is_some() => self.text.push(' '),
             Between::Nothing => {}
             Between::Space => self.text.push(' '),
             Between::Cell => self.text.push('\t'),
