@@ -29,11 +29,6 @@ impl Budget {
         }
     }
 
-    /// All of it, in bytes.
-    pub(crate) fn total(&self) -> u64 {
-        u64::from(self.total) * PIECE
-    }
-
     /// Waits for so many bytes, in the order of asking; for all of it if it is more than there is.
     pub(crate) async fn take(&self, bytes: u64) -> Share {
         let wanted = pieces(bytes).min(self.total);

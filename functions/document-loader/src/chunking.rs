@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::splitter::{self, MARKDOWN_SEPARATORS, SEPARATORS};
+
 /// How text is split into chunks: the column `chunking` of a source, which the SQL function `is_chunking` checks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -52,6 +54,25 @@ impl Chunking {
     pub fn overlap(&self) -> usize {
         self.chunk_overlap
             .unwrap_or_else(|| CHUNK_OVERLAP.min(self.chunk_size / 2))
+    }
+
+    /// What splits texts so.
+    ///
+    /// The table checks its numbers. Should it let any pass that make no sense, the default counts.
+    pub(crate) fn splitter(&self) -> splitter::Splitter {
+        let recursive = |separators: &[&str]| {
+            let separators = match &self.separators {
+                Some(separators) => separators.clone(),
+                None => separators.iter().map(|&text| text.to_owned()).collect(),
+            };
+            splitter::Splitter::recursive(self.chunk_size, self.overlap(), separators)
+                .unwrap_or_default()
+        };
+        match self.splitter {
+            Splitter::Recursive => recursive(&SEPARATORS),
+            Splitter::Markdown => recursive(&MARKDOWN_SEPARATORS).at_headings(),
+            Splitter::None => splitter::Splitter::whole(),
+        }
     }
 
     /// What tells this way of splitting from others.

@@ -1,5 +1,6 @@
 //! What `document-loader` is told by its environment.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use shared::config::{Env, FromEnv};
@@ -24,8 +25,11 @@ pub struct Config {
     pub concurrency: usize,
     /// `LOADER_CONNECTIONS`: connections to the database at a time.
     pub connections: usize,
-    /// Memory for objects in hand, in bytes.
+    /// The function's memory, in bytes.
     pub memory: u64,
+    /// The program that reads documents, which begins with [`child::run`](crate::extract::child::run); `None`: the one
+    /// that is running.
+    pub program: Option<PathBuf>,
 }
 
 const MAX_BYTES: u64 = 100 * 1024 * 1024;
@@ -33,6 +37,7 @@ const CONCURRENCY: Count = Count(64);
 const CONNECTIONS: Count = Count(3);
 /// Where Lambda does not say how much memory there is, in MB.
 const MEMORY: u64 = 1024;
+const MEGABYTE: u64 = 1024 * 1024;
 
 impl FromEnv for Config {
     fn from_env(env: &mut Env) -> Option<Self> {
@@ -52,7 +57,8 @@ impl FromEnv for Config {
             max_bytes: max_bytes?,
             concurrency: concurrency?.0,
             connections: connections?.0,
-            memory: memory_for_objects(memory?),
+            memory: memory?.saturating_mul(MEGABYTE),
+            program: None,
         })
     }
 }
@@ -68,14 +74,10 @@ impl Config {
             max_bytes: MAX_BYTES,
             concurrency: CONCURRENCY.0,
             connections: CONNECTIONS.0,
-            memory: memory_for_objects(MEMORY),
+            memory: MEMORY * MEGABYTE,
+            program: None,
         }
     }
-}
-
-/// A quarter of it: text takes as much again, and extracting it twice as much.
-fn memory_for_objects(megabytes: u64) -> u64 {
-    megabytes.saturating_mul(1024 * 1024) / 4
 }
 
 struct Count(usize);

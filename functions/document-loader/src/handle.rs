@@ -11,9 +11,11 @@ use crate::amazon::Amazon;
 use crate::budget::Budget;
 use crate::command::{Command, InvalidCommand, Load, Message, Payload, Request};
 use crate::config::Config;
+use crate::extraction::{Extraction, processes};
 use crate::queue::{self, Queue};
 use crate::read::Reader;
 use crate::run::{Limits, Report, Run};
+use crate::slots::Slots;
 use crate::telemetry::publish;
 use crate::verify::Verified;
 
@@ -81,7 +83,10 @@ impl DocumentLoader {
             queue: Arc::new(queue),
             reader: Arc::new(Reader {
                 amazon,
-                budget: Budget::new(config.memory),
+                // Objects and their texts, beside the processes and what these answer.
+                budget: Budget::new(config.memory / 8),
+                slots: Slots::new(processes(config.memory)),
+                extraction: Extraction::new(config.program, config.memory),
                 max_bytes: config.max_bytes,
             }),
             limits: Limits {

@@ -9,13 +9,17 @@
 //!   [`reason`]
 //! - [`source`]: with whose rights a document is read; [`amazon`]: clients for them, `role`: assumed roles, `policy`: what
 //!   for; `verify`: whether that is set up well
-//! - `read`: an object's bytes, from its [`location`]; `fault`: what S3 says instead; `budget`: memory
-//! - `content`: text and chunks, in the way that [`chunking`] says
+//! - `read`: an object, from its [`location`]; `body`: its bytes; `fault`: what S3 says instead; `budget` and `slots`:
+//!   how much at a time
+//! - [`extract`]: from bytes to text, by a process of its own; `extraction`: what for; [`splitter`]: from text to chunks,
+//!   in the way that [`chunking`] says; `content`: as they are written
 //! - [`config`]: what the function is told by its environment; `telemetry`: what it tells
 
+mod body;
 mod budget;
 mod cache;
 mod content;
+mod extraction;
 mod fault;
 mod handle;
 mod load;
@@ -24,6 +28,7 @@ mod read;
 mod role;
 mod run;
 mod schema;
+mod slots;
 mod state;
 mod telemetry;
 mod verify;
@@ -32,16 +37,18 @@ pub mod amazon;
 pub mod chunking;
 pub mod command;
 pub mod config;
+pub mod extract;
 pub mod location;
 pub mod queue;
 pub mod reason;
 pub mod source;
+pub mod splitter;
 pub mod table;
 
 pub use amazon::Amazon;
 pub use command::Payload;
 pub use config::Config;
-pub use content::Chunk;
+pub use content::Chunks;
 pub use handle::{Answer, DocumentLoader, Done, Failure};
 pub use queue::Queue;
 pub use run::Report;

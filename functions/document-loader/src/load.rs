@@ -7,21 +7,26 @@ use futures_util::stream::{self, Stream, StreamExt};
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
-use crate::budget::Share;
-use crate::content::{self, Hint};
+use crate::body::{self, Body};
+use crate::chunking::Chunking;
+use crate::content::Chunks;
+use crate::extract::{Hint, Refusal, Text};
+use crate::extraction::problem;
 use crate::location::Location;
 use crate::queue::{Claim, Content, Outcome};
-use crate::read::{Body, Head, Opened, Reader, Reading};
+use crate::read::{Head, Hold, Opened, Reader, Reading};
 use crate::reason::{Problem, Reason};
 
-/// How long one document may take in all.
-const LONGEST: Duration = Duration::from_mins(2);
+/// How long a document may take to arrive and to be read, waiting for its turn not counted.
+const LONGEST: Duration = Duration::from_mins(3);
+/// A text up to this size is let go by the process's place as soon as it is there, in bytes.
+const SHORT: usize = 1024 * 1024;
 
-/// What came of it, and the memory that it takes until it is written.
+/// What came of it, and what it takes until it is written.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) outcome: Outcome,
-    pub(crate) share: Option<Share>,
+    pub(crate) hold: Hold,
 }
 
 impl Loaded {
@@ -29,30 +34,21 @@ impl Loaded {
     pub(crate) fn released() -> Self {
         Self {
             outcome: Outcome::Released,
-            share: None,
+            hold: Hold::default(),
         }
     }
 }
 
 /// Loads a document. Whatever happens is the document's own outcome.
 pub(crate) async fn load(reader: &Reader, claim: &Claim) -> Loaded {
-    let mut share = None;
-    let outcome = match timeout(LONGEST, try_to_load(reader, claim, &mut share)).await {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(problem)) => Outcome::Failed(problem),
-        Err(_elapsed) => Outcome::Failed(Problem::new(
-            Reason::TimedOut,
-            format!("it took longer than {} seconds", LONGEST.as_secs()),
-        )),
-    };
-    Loaded { outcome, share }
+    let mut hold = Hold::default();
+    let outcome = try_to_load(reader, claim, &mut hold)
+        .await
+        .unwrap_or_else(Outcome::Failed);
+    Loaded { outcome, hold }
 }
 
-async fn try_to_load(
-    reader: &Reader,
-    claim: &Claim,
-    share: &mut Option<Share>,
-) -> Result<Outcome, Problem> {
+async fn try_to_load(reader: &Reader, claim: &Claim, hold: &mut Hold) -> Result<Outcome, Problem> {
     let Some(version) = &claim.document else {
         // It is gone, which whoever writes this will find as well.
         return Ok(Outcome::Released);
@@ -102,57 +98,102 @@ async fn try_to_load(
     let Opened {
         head,
         body,
-        share: taken,
+        hold: taken,
     } = opened;
-    *share = Some(taken);
-    let hint_type = head.content_type.clone();
-    let hint = Hint {
-        key: location.key(),
-        content_type: hint_type.as_deref(),
-    };
-    match body {
+    *hold = taken;
+    let mut hint = Hint::of_key(location.key());
+    if let Some(media_type) = &head.content_type {
+        hint = hint.with_media_type(media_type);
+    }
+    let (read, sha256) = match body {
         Body::Same => {
             let sha256 = known.cloned().unwrap_or_default();
-            Ok(Outcome::Unchanged(content(reading, head, sha256)))
+            return Ok(Outcome::Unchanged(content(reading, head, sha256)));
         }
         Body::Whole(pieces) => {
-            let mut digest = Sha256::new();
-            for piece in &pieces {
-                digest.update(piece);
-            }
-            let sha256 = digest.finalize().to_vec();
+            let sha256 = sha256(&pieces);
             if known == Some(&sha256) {
                 return Ok(Outcome::Unchanged(content(reading, head, sha256)));
             }
-            let input = stream::iter(pieces.into_iter().map(Ok));
-            let chunks = content::chunks(input, hint, &source.chunking).await?;
-            Ok(Outcome::Loaded(content(reading, head, sha256), chunks))
+            let read = if let Some(read) = reader.extraction.plain(&pieces, &hint) {
+                read
+            } else {
+                let pieces = stream::iter(pieces.into_iter().map(Ok));
+                extract(reading, hold, pieces, &hint, head.size).await?
+            };
+            (read, sha256)
+        }
+        Body::Coming(body) => {
+            let pieces = body::pieces(body, head.size);
+            extract_hashed(reading, hold, pieces, &hint, head.size).await?
         }
         Body::Parts => {
-            let mut digest = Sha256::new();
-            let input = hashed(reading.parts(&head), &mut digest);
-            let chunks = content::chunks(input, hint, &source.chunking).await?;
-            let sha256 = digest.finalize().to_vec();
-            let content = content(reading, head.clone(), sha256);
-            if known == Some(&content.sha256) {
-                return Ok(Outcome::Unchanged(content));
-            }
-            Ok(Outcome::Loaded(content, chunks))
+            let pieces = reading.parts(&head);
+            extract_hashed(reading, hold, pieces, &hint, head.size).await?
         }
+    };
+    let content = content(reading, head, sha256);
+    if known == Some(&content.sha256) {
+        return Ok(Outcome::Unchanged(content));
+    }
+    let chunks = split(read, &source.chunking).await?;
+    if chunks.bytes() <= SHORT {
+        hold.slot = None;
+    }
+    Ok(Outcome::Loaded(content, chunks))
+}
+
+/// The text of a document, by a process that has a place of its own.
+async fn extract(
+    reading: Reading<'_>,
+    hold: &mut Hold,
+    pieces: impl Stream<Item = Result<Bytes, Problem>> + Send,
+    hint: &Hint,
+    size: u64,
+) -> Result<Result<Text, Refusal>, Problem> {
+    let Reader {
+        slots, extraction, ..
+    } = reading.reader;
+    if hold.slot.is_none() {
+        hold.slot = Some(slots.take(reading.source.id).await);
+    }
+    timeout(LONGEST, extraction.text(pieces, hint, size))
+        .await
+        .map_err(|_elapsed| Problem::timed_out(LONGEST))?
+}
+
+/// The same, and the SHA-256 of the bytes, which is that of all of them if there is a text.
+async fn extract_hashed(
+    reading: Reading<'_>,
+    hold: &mut Hold,
+    pieces: impl Stream<Item = Result<Bytes, Problem>> + Send,
+    hint: &Hint,
+    size: u64,
+) -> Result<(Result<Text, Refusal>, Vec<u8>), Problem> {
+    let mut digest = Sha256::new();
+    let pieces = pieces.inspect(|piece| {
+        if let Ok(piece) = piece {
+            digest.update(piece);
+        }
+    });
+    let read = extract(reading, hold, pieces, hint, size).await?;
+    Ok((read, digest.finalize().to_vec()))
+}
+
+/// What was read, as chunks.
+async fn split(read: Result<Text, Refusal>, chunking: &Chunking) -> Result<Chunks, Problem> {
+    match read {
+        Ok(text) => Chunks::of(text, chunking).await,
+        Err(refusal) => problem(&refusal).map_or_else(|| Ok(Chunks::default()), Err),
     }
 }
 
-/// The same bytes, hashed as they pass.
-fn hashed<'a>(
-    bytes: impl Stream<Item = Result<Bytes, Problem>> + Send + 'a,
-    digest: &'a mut Sha256,
-) -> impl Stream<Item = Result<Bytes, Problem>> + Send + 'a {
-    bytes.map(move |piece| {
-        if let Ok(piece) = &piece {
-            digest.update(piece);
-        }
-        piece
-    })
+fn sha256(pieces: &[Bytes]) -> Vec<u8> {
+    let mut digest = Sha256::new();
+    for piece in pieces {
+        digest.update(piece);
+    }
+    digest.finalize().to_vec()
 }
 
 fn content(reading: Reading<'_>, head: Head, sha256: Vec<u8>) -> Content {

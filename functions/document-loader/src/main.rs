@@ -1,6 +1,9 @@
-//! Starts document-loader on Lambda.
+//! Starts document-loader on Lambda, or, as a process that it starts itself, reads one document.
+
+use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
+use document_loader::extract::child;
 use document_loader::{Config, DocumentLoader, Payload};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use shared::config;
@@ -11,8 +14,16 @@ use tokio::time::{Instant, timeout};
 /// What the initialization may spend on the database, of the ten seconds that Lambda gives it.
 const PREPARATION: Duration = Duration::from_secs(7);
 
+fn main() -> Result<ExitCode, Error> {
+    if let Some(code) = child::run(std::env::args_os().skip(1)) {
+        return Ok(code);
+    }
+    serve()?;
+    Ok(ExitCode::SUCCESS)
+}
+
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
+async fn serve() -> Result<(), Error> {
     telemetry::init();
     let config: Config = config::load()?;
     let loader = &DocumentLoader::new(config);

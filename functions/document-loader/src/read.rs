@@ -5,29 +5,26 @@ use std::time::Duration;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
-use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::RequestPayer;
-use bytes::Bytes;
-use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
 use tokio::time::timeout;
 
 use crate::amazon::{Access, Amazon};
+use crate::body::{Body, collect};
 use crate::budget::{Budget, Share};
-use crate::fault::{Fault, body_fault, fault};
+use crate::extraction::Extraction;
+use crate::fault::{Fault, fault};
 use crate::location::Location;
 use crate::queue::Version;
 use crate::reason::{Problem, Reason};
+use crate::slots::{Slot, Slots};
 use crate::source::Source;
 
 /// Objects from this size on are read in parts, several at a time.
-const LARGE: u64 = 16 * 1024 * 1024;
-/// Bytes of a part, and how many parts are read at a time.
-const PART: u64 = 8 * 1024 * 1024;
-const PARTS: u64 = 4;
-/// A part that breaks off is asked for again, so often in all: the rest of the object would be read in vain.
-const PART_TRIES: u32 = 3;
-/// How long a body may be silent.
-const SILENCE: Duration = Duration::from_secs(15);
+pub(crate) const LARGE: u64 = 16 * 1024 * 1024;
+/// Objects up to this size are in memory as a whole. Others go to a process that reads them as they come.
+const SMALL: u64 = 1024 * 1024;
+/// How long a small object may take, however slowly it comes.
+const LONGEST: Duration = Duration::from_mins(1);
 /// How often requests may be sent on to another region.
 const MOVES: u32 = 2;
 
@@ -35,7 +32,11 @@ const MOVES: u32 = 2;
 #[derive(Debug)]
 pub(crate) struct Reader {
     pub(crate) amazon: Amazon,
+    /// Of the objects that are in memory as a whole.
     pub(crate) budget: Budget,
+    /// For those that go to a process.
+    pub(crate) slots: Slots,
+    pub(crate) extraction: Extraction,
     /// Larger objects are not read, unless their source says otherwise.
     pub(crate) max_bytes: u64,
 }
@@ -57,25 +58,23 @@ pub(crate) struct Head {
     pub(crate) content_type: Option<String>,
 }
 
-/// The bytes of an object.
-pub(crate) enum Body {
-    /// Those that were loaded before.
-    Same,
-    /// All of them.
-    Whole(Vec<Bytes>),
-    /// To be read in parts.
-    Parts,
-}
-
 /// An object whose beginning, at least, could be read.
 pub(crate) struct Opened {
     pub(crate) head: Head,
     pub(crate) body: Body,
-    /// The memory it takes.
-    pub(crate) share: Share,
+    pub(crate) hold: Hold,
 }
 
-impl<'a> Reading<'a> {
+/// What a document takes until it is written.
+///
+/// Whoever has a slot waits for no share of the budget, so that no two wait for each other.
+#[derive(Debug, Default)]
+pub(crate) struct Hold {
+    _share: Option<Share>,
+    pub(crate) slot: Option<Slot>,
+}
+
+impl Reading<'_> {
     /// Reads a small object, or makes sure of a large one.
     ///
     /// Where the documents table tells size and version, a small object costs one request: the head of its answer is
@@ -90,30 +89,42 @@ impl<'a> Reading<'a> {
         let told = version.size.and_then(|size| u64::try_from(size).ok());
         if let Some(size) = told.filter(|size| is_told && *size < LARGE) {
             self.check_size(size)?;
-            let share = self.reader.budget.take(in_memory(size)).await;
-            let (head, body) = self.whole(version).await?;
-            return Ok(Opened { head, body, share });
+            let hold = self.hold(size).await;
+            let (head, body) = self.object(version).await?;
+            return Ok(Opened { head, body, hold });
         }
         let head = self.head(version).await?;
         let is_known = known.is_some_and(|known| {
             head.etag.is_some()
                 && (&head.etag, &head.version_id) == (&known.etag, &known.version_id)
         });
-        let share = self
-            .reader
-            .budget
-            .take(if is_known { 0 } else { in_memory(head.size) })
-            .await;
         if is_known {
-            let body = Body::Same;
-            return Ok(Opened { head, body, share });
+            let (body, hold) = (Body::Same, Hold::default());
+            return Ok(Opened { head, body, hold });
         }
+        let hold = self.hold(head.size).await;
         if head.size >= LARGE {
             let body = Body::Parts;
-            return Ok(Opened { head, body, share });
+            return Ok(Opened { head, body, hold });
         }
-        let (head, body) = self.whole(&pinned(&head)).await?;
-        Ok(Opened { head, body, share })
+        let (head, body) = self.object(&pinned(&head)).await?;
+        Ok(Opened { head, body, hold })
+    }
+
+    /// Waits for room for an object of this size.
+    async fn hold(self, size: u64) -> Hold {
+        let Reader { budget, slots, .. } = self.reader;
+        if size <= SMALL {
+            Hold {
+                _share: Some(budget.take(size.saturating_mul(2)).await),
+                slot: None,
+            }
+        } else {
+            Hold {
+                _share: None,
+                slot: Some(slots.take(self.source.id).await),
+            }
+        }
     }
 
     /// What S3 says of the object.
@@ -181,8 +192,8 @@ impl<'a> Reading<'a> {
             .await
     }
 
-    /// Reads all of a small object.
-    async fn whole(self, version: &Version) -> Result<(Head, Body), Problem> {
+    /// Asks for all of an object, and reads a small one.
+    async fn object(self, version: &Version) -> Result<(Head, Body), Problem> {
         let object = self
             .ask(|access| async move { self.get(&access, version, None).await })
             .await?;
@@ -196,58 +207,16 @@ impl<'a> Reading<'a> {
             content_type: object.content_type,
         };
         self.check(&head, version)?;
-        if head.size >= LARGE {
+        let body = if head.size >= LARGE {
             // The documents table was wrong about its size.
-            return Ok((head, Body::Parts));
-        }
-        let pieces = collect(object.body, head.size).await?;
-        Ok((head, Body::Whole(pieces)))
-    }
-
-    /// The bytes of an object in order, of which a few parts are read ahead.
-    pub(crate) fn parts(
-        self,
-        head: &'a Head,
-    ) -> impl Stream<Item = Result<Bytes, Problem>> + Send + 'a {
-        let starts = (0..head.size.div_ceil(PART)).map(|number| number * PART);
-        let ahead = usize::try_from(self.parts_ahead()).unwrap_or(1);
-        stream::iter(starts)
-            .map(move |start| self.part(head, start))
-            .buffered(ahead)
-            .map_ok(|pieces| stream::iter(pieces.into_iter().map(Ok)))
-            .try_flatten()
-    }
-
-    fn parts_ahead(self) -> u64 {
-        (self.reader.budget.total() / PART)
-            .saturating_sub(1)
-            .clamp(1, PARTS)
-    }
-
-    async fn part(self, head: &Head, start: u64) -> Result<Vec<Bytes>, Problem> {
-        let end = (start + PART).min(head.size);
-        let range = format!("bytes={start}-{}", end - 1);
-        let version = pinned(head);
-        let (range, version) = (range.as_str(), &version);
-        let mut tries = 1;
-        loop {
-            let read = async {
-                let object = self
-                    .ask(|access| async move { self.get(&access, version, Some(range)).await })
-                    .await?;
-                collect(object.body, end - start).await
-            };
-            match read.await {
-                Err(problem)
-                    if tries < PART_TRIES
-                        && matches!(problem.reason, Reason::Unavailable | Reason::Damaged) =>
-                {
-                    tracing::debug!(error = %problem, range, "asking for a part again");
-                    tries += 1;
-                }
-                part => return part,
-            }
-        }
+            Body::Parts
+        } else if head.size > SMALL {
+            Body::Coming(object.body)
+        } else {
+            let pieces = timeout(LONGEST, collect(object.body, head.size)).await;
+            Body::Whole(pieces.map_err(|_elapsed| Problem::timed_out(LONGEST))??)
+        };
+        Ok((head, body))
     }
 
     pub(crate) async fn get(
@@ -367,47 +336,7 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// Reads a body of this many bytes, and not one more.
-async fn collect(mut body: ByteStream, size: u64) -> Result<Vec<Bytes>, Problem> {
-    let mut pieces = Vec::new();
-    let mut left = size;
-    loop {
-        let piece = timeout(SILENCE, body.next()).await.map_err(|_elapsed| {
-            Problem::new(
-                Reason::Unavailable,
-                format!(
-                    "the object stopped coming for {} seconds",
-                    SILENCE.as_secs()
-                ),
-            )
-        })?;
-        let Some(piece) = piece else { break };
-        let piece = piece.map_err(|error| body_fault(&error))?;
-        let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
-        left = left.checked_sub(length).ok_or_else(|| {
-            Problem::new(Reason::Damaged, "more bytes arrived than S3 said there are")
-        })?;
-        pieces.push(piece);
-    }
-    if left > 0 {
-        return Err(Problem::new(
-            Reason::Unavailable,
-            format!("the object broke off {left} bytes before its end"),
-        ));
-    }
-    Ok(pieces)
-}
-
-/// Its bytes, and its text beside them.
-fn in_memory(size: u64) -> u64 {
-    if size < LARGE {
-        size.saturating_mul(3)
-    } else {
-        PART * (PARTS + 1)
-    }
-}
-
-fn pinned(head: &Head) -> Version {
+pub(crate) fn pinned(head: &Head) -> Version {
     Version {
         etag: head.etag.clone(),
         version_id: head.version_id.clone(),

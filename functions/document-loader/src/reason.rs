@@ -27,6 +27,8 @@ pub enum Reason {
     Unsupported,
     /// A file that is damaged, or not what it seems.
     ParseFailure,
+    /// Reading it takes more memory or time than one document may.
+    TooCostly,
     /// Pictures of text only.
     NeedsOcr,
     /// S3 asks for fewer requests.
@@ -41,6 +43,8 @@ pub enum Reason {
     TimedOut,
     /// The function died at it.
     Crashed,
+    /// The system has no process for it.
+    Overloaded,
     /// The database takes the document's row, but not its text.
     Refused,
     /// The role may not be assumed.
@@ -68,7 +72,7 @@ pub enum Fate {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::InvalidUri,
         Self::Missing,
         Self::BucketMissing,
@@ -80,6 +84,7 @@ impl Reason {
         Self::Encrypted,
         Self::Unsupported,
         Self::ParseFailure,
+        Self::TooCostly,
         Self::NeedsOcr,
         Self::Throttled,
         Self::Unavailable,
@@ -87,6 +92,7 @@ impl Reason {
         Self::Damaged,
         Self::TimedOut,
         Self::Crashed,
+        Self::Overloaded,
         Self::Refused,
         Self::RoleDenied,
         Self::RoleInvalid,
@@ -107,6 +113,7 @@ impl Reason {
             Self::Encrypted => "encrypted",
             Self::Unsupported => "unsupported",
             Self::ParseFailure => "parse_failure",
+            Self::TooCostly => "too_costly",
             Self::NeedsOcr => "needs_ocr",
             Self::Throttled => "throttled",
             Self::Unavailable => "unavailable",
@@ -114,6 +121,7 @@ impl Reason {
             Self::Damaged => "damaged",
             Self::TimedOut => "timed_out",
             Self::Crashed => "crashed",
+            Self::Overloaded => "overloaded",
             Self::Refused => "refused",
             Self::RoleDenied => "role_denied",
             Self::RoleInvalid => "role_invalid",
@@ -131,6 +139,7 @@ impl Reason {
             | Self::Encrypted
             | Self::Unsupported
             | Self::ParseFailure
+            | Self::TooCostly
             | Self::Refused => Fate::Fail,
             Self::BucketMissing | Self::Denied | Self::Archived => Fate::Park,
             Self::NeedsOcr => Fate::NeedsOcr,
@@ -140,7 +149,8 @@ impl Reason {
             | Self::Expired
             | Self::Damaged
             | Self::TimedOut
-            | Self::Crashed => Fate::Retry,
+            | Self::Crashed
+            | Self::Overloaded => Fate::Retry,
             Self::RoleDenied | Self::RoleInvalid | Self::RoleUnavailable => Fate::Block,
         }
     }
@@ -168,6 +178,15 @@ impl Problem {
             reason,
             message: message.into(),
         }
+    }
+
+    /// It took longer than this.
+    pub(crate) fn timed_out(longest: Duration) -> Self {
+        let seconds = longest.as_secs();
+        Self::new(
+            Reason::TimedOut,
+            format!("it took longer than {seconds} seconds"),
+        )
     }
 }
 

@@ -340,12 +340,12 @@ impl Run {
             let queue = Arc::clone(&self.queue);
             let deadline = self.deadline;
             self.settling.spawn(async move {
-                let (outcomes, shares): (Vec<_>, Vec<_>) = batch
+                let (outcomes, holds): (Vec<_>, Vec<_>) = batch
                     .into_iter()
-                    .map(|(claim, loaded)| ((claim, loaded.outcome), loaded.share))
+                    .map(|(claim, loaded)| ((claim, loaded.outcome), loaded.hold))
                     .unzip();
                 let settled = settle(&queue, &outcomes, deadline).await;
-                drop(shares);
+                drop(holds);
                 (outcomes, settled)
             });
         }
@@ -502,7 +502,7 @@ impl Report {
 
 fn length(outcome: &Outcome) -> usize {
     match outcome {
-        Outcome::Loaded(_, chunks) => chunks.iter().map(|chunk| chunk.text.len()).sum(),
+        Outcome::Loaded(_, chunks) => chunks.bytes(),
         _ => 0,
     }
 }

@@ -43,6 +43,7 @@ pub(crate) fn publish(
                 "encrypted",
                 "unsupported",
                 "parse_failure",
+                "too_costly",
                 "refused",
                 "rejected",
                 "invalid_uri",
@@ -58,6 +59,7 @@ pub(crate) fn publish(
                 "damaged",
                 "timed_out",
                 "crashed",
+                "overloaded",
             ]),
         ),
         Metric::count(

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use document_loader::queue::{Claim, Content, Lane, Outcome, Queue, Request};
 use document_loader::reason::{Problem, Reason};
-use document_loader::{Chunk, DocumentLoader};
+use document_loader::splitter::Chunk;
+use document_loader::{Chunks, DocumentLoader};
 use proptest::prelude::*;
 use support::{DOCUMENT, Store, function};
 use testkit::Postgres;
@@ -193,13 +194,7 @@ async fn history(
         let (etag, text, state): (Option<String>, Option<String>, Option<String>) =
             (row.get(1), row.get(2), row.get(3));
         prop_assert_eq!(state.as_deref(), Some("loaded"), "{}", uri);
-        let expected = etag.map(|etag| {
-            chunks(&etag)
-                .iter()
-                .map(|chunk| chunk.text.clone())
-                .collect::<Vec<_>>()
-                .join("|")
-        });
+        let expected = etag.map(|etag| texts(&etag).join("|"));
         prop_assert_eq!(expected, text, "{}", uri);
     }
     let shared = hands.shared.lock().unwrap().clone();
@@ -330,20 +325,26 @@ fn outcome(claim: &Claim, fate: Fate) -> Outcome {
 }
 
 /// As many chunks as the version's number has it, all different from other versions' but the first.
-fn chunks(etag: &str) -> Vec<Chunk> {
-    let count = etag.bytes().last().map_or(0, |digit| i32::from(digit % 4));
-    (0..=count)
-        .map(|order| Chunk {
+fn texts(etag: &str) -> Vec<String> {
+    let count = etag.bytes().last().map_or(0, |digit| digit % 4);
+    let others = (1..=count).map(|order| format!("{etag} {order}"));
+    std::iter::once("first".to_owned()).chain(others).collect()
+}
+
+fn chunks(etag: &str) -> Chunks {
+    let texts = texts(etag);
+    let mut start = 0;
+    let mut chunks = Vec::new();
+    for (order, text) in (0..).zip(&texts) {
+        let bytes = start..start + text.len();
+        start = bytes.end;
+        chunks.push(Chunk {
             order,
-            text: if order == 0 {
-                "first".to_owned()
-            } else {
-                format!("{etag} {order}")
-            },
-            start: order,
-            end: order + 1,
+            bytes,
+            characters: order.into()..(order + 1).into(),
             page: None,
-            heading: None,
-        })
-        .collect()
+            headings: Arc::new([]),
+        });
+    }
+    Chunks::new(texts.concat(), chunks)
 }

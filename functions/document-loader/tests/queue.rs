@@ -494,17 +494,17 @@ async fn what_changes_while_it_is_read_is_due_again_and_not_written() {
             notice(&loader).await;
             assert!(claim(&loader).await.is_empty(), "it is in hand");
         }
-        let chunk = document_loader::Chunk {
+        let chunk = document_loader::splitter::Chunk {
             order: 0,
-            text: "old".to_owned(),
-            start: 0,
-            end: 3,
+            bytes: 0..3,
+            characters: 0..3,
             page: None,
-            heading: None,
+            headings: [].into(),
         };
+        let chunks = document_loader::Chunks::new("old", [chunk]);
         let outcome = [(
             claims[0].clone(),
-            Outcome::Loaded(document_loader::queue::Content::default(), vec![chunk]),
+            Outcome::Loaded(document_loader::queue::Content::default(), chunks),
         )];
         loader.function.queue.settle(&outcome).await.unwrap();
         assert_eq!(loader.text("s3://bbb/1").await, "", "{change}");
@@ -549,7 +549,10 @@ async fn a_deletion_in_progress_is_waited_for_without_holding_anybody_up() {
         .unwrap();
     let outcome = [(
         claims[0].clone(),
-        Outcome::Loaded(document_loader::queue::Content::default(), Vec::new()),
+        Outcome::Loaded(
+            document_loader::queue::Content::default(),
+            document_loader::Chunks::default(),
+        ),
     )];
     let settled = loader.function.queue.settle(&outcome).await.unwrap();
     assert_eq!(settled.busy, ["s3://bbb/1"]);

@@ -3,7 +3,7 @@
 //! - `changes`: what became of documents, from the triggers' notes into the queue; and the `comparison` that finds what
 //!   no trigger told of
 //! - `claim`: documents handed out, fairly, under a lease
-//! - `settle`: what came of them, with their chunks, in one transaction
+//! - `settle`: what came of them, with their chunks, in one transaction; `write`: its statements
 //! - `look`: what is known of one document or source, and of the whole queue
 //!
 //! Every transaction is short, and none lasts while something is read from S3. Rows of the queue are locked in the order
@@ -14,6 +14,7 @@ mod claim;
 mod comparison;
 mod look;
 mod settle;
+mod write;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -4,11 +4,13 @@
     clippy::allow_attributes,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::unwrap_used,
     reason = "every test file uses another part; a test that cannot start must stop"
 )]
 
 pub(crate) mod amazon;
+pub(crate) mod document;
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -201,6 +203,7 @@ pub(crate) fn config(url: &str) -> Config {
     let url: Url = url.parse().expect("the test database has a URL");
     Config {
         role_arn: Some(OWN_ROLE.to_owned()),
+        program: Some(env!("CARGO_BIN_EXE_document-loader").into()),
         ..Config::new(url.into(), document_loader::amazon::Settings::default())
     }
 }
