@@ -1,5 +1,6 @@
 //! What an invocation asks for.
 
+use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -22,8 +23,8 @@ pub(crate) enum Request {
 pub(crate) struct Message {
     /// What it is acknowledged by.
     pub(crate) id: Option<String>,
-    /// The document it names, if it does.
-    pub(crate) uri: Option<String>,
+    /// The documents that can be loaded now, if it names any: of an order, or of S3 that tells of restored objects.
+    pub(crate) uris: Vec<String>,
 }
 
 /// One invocation's order.
@@ -106,20 +107,89 @@ impl Payload {
 
 impl Record {
     fn message(self) -> Message {
-        let order = self.body.as_deref().map(serde_json::from_str::<Command>);
-        let uri = match order {
-            Some(Ok(Command::Load(Load { uri }))) => uri,
-            _ => None,
-        };
+        let body = self.body.as_deref().unwrap_or_default();
         Message {
             id: self.message_id,
-            uri,
+            uris: match serde_json::from_str(body) {
+                Ok(Body::Order(Command::Load(Load { uri }))) => uri.into_iter().collect(),
+                Ok(Body::Notification { records }) => {
+                    records.iter().filter_map(Notified::restored).collect()
+                }
+                Ok(Body::Event(event)) => event.restored().into_iter().collect(),
+                _ => Vec::new(),
+            },
         }
+    }
+}
+
+/// What a message may have as its body.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Body {
+    Order(Command),
+    /// As S3 sends it to a queue.
+    Notification {
+        #[serde(rename = "Records")]
+        records: Vec<Notified>,
+    },
+    /// As EventBridge does.
+    Event(BridgeEvent),
+}
+
+#[derive(Deserialize)]
+struct Notified {
+    #[serde(rename = "eventName")]
+    event_name: String,
+    s3: Place,
+}
+
+#[derive(Deserialize)]
+struct BridgeEvent {
+    #[serde(rename = "detail-type")]
+    detail_type: String,
+    detail: Place,
+}
+
+#[derive(Deserialize)]
+struct Place {
+    bucket: Bucket,
+    object: Object,
+}
+
+#[derive(Deserialize)]
+struct Bucket {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Object {
+    key: String,
+}
+
+impl Notified {
+    /// The object that came out of an archive.
+    fn restored(&self) -> Option<String> {
+        let is_restored = self.event_name.trim_start_matches("s3:") == "ObjectRestore:Completed";
+        // As a form encodes it: a plus sign of the key's own is `%2B`.
+        let key = self.s3.object.key.replace('+', " ");
+        let key = percent_decode_str(&key).decode_utf8().ok()?;
+        is_restored.then(|| format!("s3://{}/{key}", self.s3.bucket.name))
+    }
+}
+
+impl BridgeEvent {
+    /// The same. Here keys are as they are.
+    fn restored(&self) -> Option<String> {
+        let Place { bucket, object } = &self.detail;
+        (self.detail_type == "Object Restore Completed")
+            .then(|| format!("s3://{}/{}", bucket.name, object.key))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn open(json: &str) -> Result<Request, InvalidCommand> {
@@ -180,11 +250,42 @@ mod tests {
         let Ok(Request::Messages(messages)) = open(json) else {
             panic!("no messages")
         };
-        let uris: Vec<Option<&str>> = messages
+        let uris: Vec<&[String]> = messages
             .iter()
-            .map(|message| message.uri.as_deref())
+            .map(|message| message.uris.as_slice())
             .collect();
-        assert_eq!(uris, [None, Some("s3://b/k"), None, None, None]);
+        assert_eq!(uris, [&[][..], &["s3://b/k".to_owned()], &[], &[], &[]]);
         assert_eq!(messages.last().unwrap().id, None);
+    }
+
+    #[test]
+    fn s3_tells_of_objects_that_were_restored() {
+        let classic = |name: &str| {
+            json!({ "Records": [
+                { "eventName": name, "s3": { "bucket": { "name": "b" }, "object": { "key": "a+b%2Bc+%C3%A4" } } },
+                { "eventName": name, "s3": { "bucket": { "name": "b" }, "object": { "key": "%FF" } } },
+            ] })
+        };
+        let bridge = json!({
+            "detail-type": "Object Restore Completed",
+            "detail": { "bucket": { "name": "b" }, "object": { "key": "a+%2B", "size": 1 } },
+        });
+        for (body, expected) in [
+            (classic("ObjectRestore:Completed"), vec!["s3://b/a b+c ä"]),
+            (
+                classic("s3:ObjectRestore:Completed"),
+                vec!["s3://b/a b+c ä"],
+            ),
+            (classic("ObjectRestore:Post"), vec![]),
+            (classic("ObjectCreated:Put"), vec![]),
+            (bridge, vec!["s3://b/a+%2B"]),
+        ] {
+            let record = Record {
+                event_source: None,
+                message_id: None,
+                body: Some(body.to_string()),
+            };
+            assert_eq!(record.message().uris, expected, "{body}");
+        }
     }
 }

@@ -206,7 +206,7 @@ impl DocumentLoader {
     async fn deliver(&self, messages: Vec<Message>, deadline: Instant) -> SqsBatchResponse {
         let mut response = SqsBatchResponse::default();
         let done = async {
-            for uri in messages.iter().filter_map(|message| message.uri.as_deref()) {
+            for uri in messages.iter().flat_map(|message| &message.uris) {
                 timeout_at(deadline, self.queue.hasten(uri))
                     .await
                     .map_err(|_elapsed| Failure::TimeOut)??;

@@ -10,6 +10,7 @@
 )]
 
 pub(crate) mod amazon;
+pub(crate) mod deployed;
 pub(crate) mod document;
 
 use std::fmt::Write as _;
