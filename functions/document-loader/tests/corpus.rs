@@ -89,7 +89,32 @@ async fn documents_of_every_format_become_text_that_is_found() {
         .await
         .unwrap();
     assert_eq!(answer["load"]["loaded"], 24, "{answer}");
-    insta::assert_snapshot!(told(&deployed).await, @"");
+    insta::assert_snapshot!(told(&deployed).await, @r#"
+    BMW | loaded | 1 | - | - | "BMW is a maker of cars"
+    MZ | loaded | 1 | - | - | "MZ was a maker of motorcycles"
+    PK | loaded | 1 | - | - | "PK\u{3}\u{4} is how archives begin, and this text"
+    cjk.pdf | loaded | 1 | 1 | - | "東京は日本の首都です。\n\n北京是中国的首都。"
+    data.json | loaded | 1 | - | - | "{\"city\": \"Berlin\", \"people\": 3700000}"
+    empty | loaded | 0 | - | - | ""
+    figures.xlsx | loaded | 1 | - | Städte | "# Städte\n\n| Stadt | Einwohner | Fläche |\n| Köln | 1 087 353 "
+    form.pdf | loaded | 1 | 1 | - | "Name of the applicant:\tJürgen Groß"
+    japanese.txt | loaded | 1 | - | - | "これは日本語の文書です。文字コードはシフトJISです。"
+    journey.epub | loaded | 1 | - | Ankunft | "# Ankunft\n\nAm Ende & am Ziel.\n\n# Aufbruch\n\nEs war früh am Mo"
+    latin.txt | loaded | 1 | - | - | "Grüße aus Köln, und schöne dazu"
+    letter.pdf | loaded | 1 | 1 | - | "Sehr geehrte Frau Müller,\n\nThe quarterly figures exceed all "
+    mark.txt | loaded | 1 | - | - | "With a mark before it"
+    no extension | loaded | 1 | - | Jahresbericht | "# Jahresbericht\n\n# Überblick\n\nDer Umsatz stieg um zwölf Proz"
+    notes.md | loaded | 1 | - | - | "Before\n\n# First\n\nOne.\n\n## Second\n\nTwo."
+    page.html | loaded | 1 | - | Page | "# Page\n\nOf hypertext"
+    report.docx | loaded | 1 | - | Jahresbericht | "# Jahresbericht\n\n# Überblick\n\nDer Umsatz stieg um zwölf Proz"
+    report.pdf | loaded | 14 | 1 | - | "Annual Report\n\nParagraph 0. The quarterly figures exceed all"
+    slides.pptx | loaded | 1 | 1 | Strategie 2026 | "# Strategie 2026\n\nfür die Geschäftsführung\n\n# Ziele\n\n- Wachs"
+    table.csv | loaded | 1 | - | - | "city,people\nHamburg,1900000"
+    table.tsv | loaded | 1 | - | - | "city\tpeople\nBremen\t570000"
+    utf-16.txt | loaded | 1 | - | - | "Grüße in UTF-16"
+    what?.txt | loaded | 1 | - | - | "A question in the key"
+    wrong.txt | loaded | 14 | 1 | - | "Annual Report\n\nParagraph 0. The quarterly figures exceed all"
+    "#);
 
     let found = "select uri, page, heading from search_documents('umsatz')";
     let found = deployed.sql.query(found, &[]).await.unwrap();
@@ -177,7 +202,8 @@ async fn each_hostile_or_broken_document_costs_itself_one_classified_failure() {
     // One try each, and one line each in the history of what failed.
     let bad = "
         select substr(load.uri, length('s3://example-documents/') + 1) || ' | ' || state || coalesce(': ' || load.reason, '')
-            || ' | ' || attempts || ' | ' || (select count(*) from document_load_error as error where error.uri = load.uri)
+            || ' | ' || chunks || ' chunks | ' || attempts || ' try | '
+            || (select count(*) from document_load_error as error where error.uri = load.uri) || ' error'
         from document_load as load where uri not like '%good%' order by uri collate \"C\"";
     let bad = deployed.sql.query(bad, &[]).await.unwrap();
     assert_eq!(bad.len(), count);
@@ -185,5 +211,23 @@ async fn each_hostile_or_broken_document_costs_itself_one_classified_failure() {
     for row in bad {
         writeln!(told, "{}", row.get::<_, String>(0)).unwrap();
     }
-    insta::assert_snapshot!(told, @"");
+    insta::assert_snapshot!(told, @"
+    bomb.docx | failed: too_costly | 0 chunks | 1 try | 1 error
+    bomb.epub | failed: too_large | 0 chunks | 1 try | 1 error
+    circle.pdf | loaded | 0 chunks | 1 try | 0 error
+    claims.xlsx | loaded | 1 chunks | 1 try | 0 error
+    cut.docx | failed: parse_failure | 0 chunks | 1 try | 1 error
+    cut.pdf | failed: parse_failure | 0 chunks | 1 try | 1 error
+    deep.html | loaded | 0 chunks | 1 try | 0 error
+    deep.json | loaded | 2499 chunks | 1 try | 0 error
+    deep.pptx | failed: parse_failure | 0 chunks | 1 try | 1 error
+    itself.pdf | loaded | 0 chunks | 1 try | 0 error
+    noise | failed: unsupported | 0 chunks | 1 try | 1 error
+    password-aes.pdf | failed: encrypted | 0 chunks | 1 try | 1 error
+    password.docx | failed: encrypted | 0 chunks | 1 try | 1 error
+    password.pdf | failed: encrypted | 0 chunks | 1 try | 1 error
+    picture.png | needs_ocr: needs_ocr | 0 chunks | 1 try | 1 error
+    program | failed: unsupported | 0 chunks | 1 try | 1 error
+    scanned.pdf | needs_ocr: needs_ocr | 0 chunks | 1 try | 1 error
+    ");
 }
