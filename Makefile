@@ -6,8 +6,8 @@
 .NOTPARALLEL:
 
 help:
-	@echo 'make run     start everything on this machine: S3, STS, PostgreSQL and the functions'
-	@echo 'make test    every check: format, lints, documents, licences, template, conformance, tests'
+	@echo 'make run     start everything on this machine: S3, IAM, STS, PostgreSQL and the functions'
+	@echo 'make test    every check: format, lints, documents, licences, template, conformance, pages in a browser, tests'
 	@echo 'make bench   measure rows per second, start-up, memory, sizes and the embedded S3'
 	@echo 'make fuzz    look for payloads, settings, documents and texts that break the functions, with a nightly compiler'
 

@@ -27,7 +27,7 @@ at_least() {
 
 # ---- what is asked for: `need WHAT ...` -------------------------------------------------------------
 
-# Each WHAT is one of: rust c-compiler postgresql python ps. All that is missing is installed in one go.
+# Each WHAT is one of: rust c-compiler postgresql python ps chromium. All that is missing is installed in one go.
 need() {
     missing=''
     for what in "$@"; do
@@ -37,6 +37,7 @@ need() {
             postgresql) find_postgresql || missing="$missing postgresql" ;;
             python) find_python || missing="$missing python" ;;
             ps) has ps || missing="$missing ps" ;;
+            chromium) find_chromium || missing="$missing chromium" ;;
             *) fail "tools/machine.sh does not know how to provide $what" ;;
         esac
     done
@@ -80,6 +81,18 @@ sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 15))' 2>/dev/null && return 0
     return 1
 }
 
+# Chromium, or what is made of it. The same places are searched by local/browser.
+find_chromium() {
+    for program in chromium chromium-browser google-chrome google-chrome-stable; do
+        has "$program" && return 0
+    done
+    for program in '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome' \
+        /Applications/Chromium.app/Contents/MacOS/Chromium; do
+        [ -x "$program" ] && return 0
+    done
+    return 1
+}
+
 # ---- packages of the system -------------------------------------------------------------------------
 
 install_packages() {
@@ -96,6 +109,7 @@ install_packages() {
             postgresql) find_postgresql ;;
             python) find_python ;;
             ps) has ps ;;
+            chromium) find_chromium ;;
         esac || fail "$what is still missing after its installation"
     done
 }
@@ -108,6 +122,7 @@ install_with_apt() {
             postgresql) packages="$packages postgresql" ;;
             python) packages="$packages python3-venv" ;;
             ps) packages="$packages procps" ;;
+            chromium) packages="$packages chromium" ;;
         esac
     done
     if [ "$(id -u)" -eq 0 ]; then
@@ -120,6 +135,13 @@ install_with_apt() {
     failed=''
     say "This machine lacks:$missing. Installing with apt-get:$packages"
     as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q
+    case $missing in
+        *chromium*)
+            # Ubuntu has it as a snap only, which is not for root, and not in containers.
+            apt-cache show chromium >/dev/null 2>&1 ||
+                fail 'a browser is missing, and apt-get has no package chromium here: install Google Chrome or Chromium, then run this again'
+            ;;
+    esac
     case $missing in *postgresql*) install_postgresql_with_apt ;; esac
     # $packages is a list.
     # shellcheck disable=SC2086
@@ -145,6 +167,7 @@ install_with_homebrew() {
             postgresql) formula=postgresql@17 ;;
             python) formula=python@3.13 ;;
             ps) fail 'ps is missing, which macOS always has: see to the PATH' ;;
+            chromium) formula=google-chrome ;;
         esac
         say "This machine lacks $what. Installing with Homebrew: $formula"
         brew install "$formula"

@@ -5,12 +5,14 @@ cd "$(dirname "$0")/.."
 # shellcheck source=tools/machine.sh
 . tools/machine.sh
 
-need rust c-compiler postgresql python ps
+need rust c-compiler postgresql python ps chromium
 cargo_tool nextest 0.9.143 --no-default-features --features default-no-update
 cargo_tool deny 0.20.2
 python_tools lint
 python_tools checkov
 python_tools conformance
+python_tools api
+python_tools browser
 
 say 'Format'
 cargo fmt --all --check
@@ -31,8 +33,8 @@ cargo deny --offline --workspace check --hide-inclusion-graph licenses bans sour
 
 say 'Shell scripts and Python'
 ".tools/python-lint/bin/shellcheck" --external-sources tools/*.sh .ci/run
-python_module lint ruff check local/conformance
-python_module lint ruff format --check local/conformance
+python_module lint ruff check local/conformance local/api local/browser
+python_module lint ruff format --check local/conformance local/api local/browser
 
 say 'template.yaml: cfn-lint, sam validate, checkov'
 python_module lint cfnlint.runner.cli template.yaml
@@ -45,6 +47,12 @@ cargo build --workspace --all-targets
 
 say 'Conformance of the embedded S3, beside moto'
 PYTHONDONTWRITEBYTECODE=1 python_module conformance pytest local/conformance
+
+say "The registry's answers, against its own document"
+PYTHONDONTWRITEBYTECODE=1 python_module api pytest local/api
+
+say 'The registry in a browser: WCAG 2.1 AA, the keyboard, no JavaScript'
+PYTHONDONTWRITEBYTECODE=1 python_module browser pytest local/browser
 
 say 'Documentation examples'
 cargo test --doc --workspace --quiet

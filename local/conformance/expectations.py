@@ -1,5 +1,6 @@
 """What the tests expect of answers, in one place."""
 
+import json
 from contextlib import contextmanager
 
 import pytest
@@ -43,6 +44,10 @@ def refused(*expected):
 
 def code_of(error: ClientError) -> str:
     return error.response.get("Error", {}).get("Code", "none that the client can read")
+
+
+def policy(*statements) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
 
 def body(answer) -> bytes:

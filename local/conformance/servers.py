@@ -1,14 +1,9 @@
 """The S3 servers under comparison, Holdfast's own and moto as a second opinion; and the local stack."""
 
-import json
-import os
-import shutil
-import socket
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
+from configparser import ConfigParser
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +12,9 @@ from pathlib import Path
 import boto3
 from botocore.config import Config
 
-ROOT = Path(__file__).resolve().parents[2]
+import processes
+from processes import binary, free_port, running
+
 REGION = "us-east-1"
 
 
@@ -36,15 +33,18 @@ class Server:
     endpoint: str
     owner: Credentials
     account: str
+    # What only the stack has: its data folder, and the key of a second account.
+    folder: Path | None = None
+    customer: Credentials | None = None
 
-    def client(self, service: str = "s3", credentials: Credentials | None = None, **settings):
+    def client(self, service: str = "s3", credentials: Credentials | None = None, region: str = REGION, **settings):
         """A client that does not retry, so that every answer of the server is seen."""
         chosen = credentials or self.owner
         addressing = {"s3": {"addressing_style": "path"}} if service == "s3" else {}
         return boto3.client(
             service,
             endpoint_url=self.endpoint,
-            region_name=REGION,
+            region_name=region,
             aws_access_key_id=chosen.access_key,
             aws_secret_access_key=chosen.secret_key,
             aws_session_token=chosen.session_token,
@@ -89,74 +89,16 @@ def moto() -> Iterator[Server]:
 def stack() -> Iterator[tuple[Server, Server]]:
     """The binary `stack` of this checkout: its S3, and its Invoke API of Lambda."""
     owner = Credentials("AKIACONFORMANCE00002", "conformance+secret/with=signs")
-    s3, functions, registry, database = free_port(), free_port(), free_port(), free_port()
-    with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
-        os.chmod(folder, 0o755)  # PostgreSQL's user passes through it when we are root
-        environment = {
-            "HOLDFAST_DATA": f"{folder}/data",
-            "HOLDFAST_S3_PORT": str(s3),
-            "HOLDFAST_LAMBDA_PORT": str(functions),
-            "HOLDFAST_REGISTRY_PORT": str(registry),
-            "HOLDFAST_POSTGRES_PORT": str(database),
-            "HOLDFAST_ACCESS_KEY_ID": owner.access_key,
-            "HOLDFAST_SECRET_ACCESS_KEY": owner.secret_key,
-            "DATABASE_URL": "",
-        }
-        with running([binary("stack")], f"127.0.0.1:{functions}", environment):
-            yield tuple(Server("stack", f"http://127.0.0.1:{port}", owner, "000000000000") for port in (s3, functions))
+    settings = {"HOLDFAST_ACCESS_KEY_ID": owner.access_key, "HOLDFAST_SECRET_ACCESS_KEY": owner.secret_key}
+    with processes.stack(settings) as started:
+        profiles = ConfigParser(interpolation=None)
+        profiles.read(started.data / "credentials")
+        kept = profiles["customer"]
+        customer = Credentials(kept["aws_access_key_id"], kept["aws_secret_access_key"])
+        yield tuple(
+            Server("stack", started.endpoints[name], owner, "000000000000", started.data, customer)
+            for name in ("S3", "LAMBDA")
+        )
 
 
 SERVERS = {"embedded": embedded, "moto": moto}
-
-
-def binary(name: str) -> str:
-    """The path of a binary, built first if need be; a variable such as `EMBEDDED_S3` names another one."""
-    named = os.environ.get(name.upper().replace("-", "_"))
-    if named:
-        return named
-    cargo = shutil.which("cargo")
-    if cargo is None:
-        raise RuntimeError(f"cargo is missing, which builds {name}")
-    build = subprocess.run(
-        # As tools/test.sh builds it, so that it is there already.
-        [cargo, "build", "--workspace", "--all-targets", "--message-format", "json-render-diagnostics"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    for line in build.stdout.splitlines():
-        message = json.loads(line)
-        # Only what was linked has a path; the tests of a binary are linked under its name too.
-        if message.get("executable") and not message["profile"]["test"] and message["target"]["name"] == name:
-            return message["executable"]
-    raise RuntimeError(f"no package of the workspace has the binary {name}")
-
-
-@contextmanager
-def running(command: list[str], address: str, environment: dict[str, str]) -> Iterator[None]:
-    """Runs a server until the end of the block. What it wrote is shown if it does not come up."""
-    host, port = address.split(":")
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **environment})
-        try:
-            deadline = time.monotonic() + 60
-            while True:
-                try:
-                    socket.create_connection((host, int(port)), timeout=1).close()
-                    break
-                except OSError:
-                    if process.poll() is not None or time.monotonic() > deadline:
-                        log.seek(0)
-                        written = log.read().decode(errors="replace")
-                        raise RuntimeError(f"{command[0]} did not start: {written}") from None
-                    time.sleep(0.05)
-            yield
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]

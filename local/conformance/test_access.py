@@ -1,18 +1,21 @@
 """Who may: signatures, presigned URLs and temporary credentials."""
 
+import base64
+import hashlib
 import time
+import uuid
 from datetime import datetime, timedelta, timezone
 from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import pytest
 from botocore import UNSIGNED
-from botocore.auth import S3SigV4Auth
+from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as SigningCredentials
 from urllib3 import PoolManager
 
-from expectations import body, refused
+from expectations import body, keys, policy, refused
 from servers import REGION, Credentials
 
 HTTP = PoolManager(retries=False)
@@ -114,6 +117,43 @@ def test_a_presigned_put_signs_its_headers(signer, bucket):
     assert code_in(answer) == (403, "SignatureDoesNotMatch")
 
 
+def test_a_presigned_put_signs_its_checksum(signer, s3, bucket):
+    named = {"Bucket": bucket, "Key": "k"}
+    checksum = base64.b64encode(hashlib.sha256(b"text").digest()).decode()
+    url = presign(signer, "put_object", {**named, "ChecksumSHA256": checksum})
+    headers = {"x-amz-checksum-sha256": checksum}
+    assert code_in(HTTP.request("PUT", url, body=b"text")) == (403, "SignatureDoesNotMatch")
+    assert code_in(HTTP.request("PUT", url, body=b"other", headers=headers)) == (400, "BadDigest")
+    assert keys(s3.list_objects_v2(Bucket=bucket)) == []
+    assert HTTP.request("PUT", url, body=b"text", headers=headers).status == 200
+    assert s3.head_object(**named, ChecksumMode="ENABLED")["ChecksumSHA256"] == checksum
+
+
+def test_a_checksum_in_the_query_is_signed_and_not_looked_at(server, s3, bucket):
+    """As S3 does it: https://github.com/aws/aws-sdk/issues/480."""
+    checksum = base64.b64encode(hashlib.sha256(b"text").digest()).decode()
+    request = AWSRequest("PUT", f"{server.endpoint}/{bucket}/k", params={"x-amz-checksum-sha256": checksum})
+    owner = SigningCredentials(server.owner.access_key, server.owner.secret_key)
+    S3SigV4QueryAuth(owner, "s3", REGION, expires=60).add_auth(request)
+    assert checksum.rstrip("=") in request.prepare().url.replace("%2B", "+").replace("%2F", "/")
+    assert HTTP.request("PUT", request.prepare().url, body=b"other").status == 200
+    assert "ChecksumSHA256" not in s3.head_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")
+
+
+def test_a_presigned_url_takes_no_amz_headers_but_its_own(signer, s3, bucket):
+    url = presign(signer, "put_object", {"Bucket": bucket, "Key": "k"})
+    answer = HTTP.request("PUT", url, body=b"x", headers={"x-amz-storage-class": "GLACIER"})
+    assert code_in(answer) == (403, "AccessDenied")
+    assert keys(s3.list_objects_v2(Bucket=bucket)) == []
+
+
+def test_a_presigned_head(signer, stored):
+    url = presign(signer, "head_object", stored)
+    answer = HTTP.request("HEAD", url)
+    assert (answer.status, answer.headers["content-length"]) == (200, "4")
+    assert HTTP.request("GET", url).status == 403
+
+
 def test_a_presigned_url_expires(signer, stored):
     url = presign(signer, "get_object", stored, seconds=1)
     time.sleep(2.1)
@@ -160,12 +200,21 @@ def test_a_presigned_url_of_a_stranger_is_refused(server, stored):
 
 
 @pytest.fixture
-def assumed(server):
-    answer = server.client("sts").assume_role(
-        RoleArn="arn:aws:iam::123456789012:role/reader", RoleSessionName="conformance", DurationSeconds=900
-    )
-    given = answer["Credentials"]
-    assert answer["AssumedRoleUser"]["Arn"] == "arn:aws:sts::123456789012:assumed-role/reader/conformance"
+def role(server):
+    """A role of the server's account that may do everything with S3, for everyone in it."""
+    iam, name = server.client("iam"), f"reader-{uuid.uuid4().hex[:8]}"
+    trust = {"Effect": "Allow", "Principal": {"AWS": server.account}, "Action": "sts:AssumeRole"}
+    created = iam.create_role(RoleName=name, AssumeRolePolicyDocument=policy(trust))
+    everything = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    iam.put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=policy(everything))
+    return created["Role"]["Arn"]
+
+
+@pytest.fixture
+def assumed(server, role):
+    answer = server.client("sts").assume_role(RoleArn=role, RoleSessionName="conformance", DurationSeconds=900)
+    given, name = answer["Credentials"], role.rpartition("/")[2]
+    assert answer["AssumedRoleUser"]["Arn"] == f"arn:aws:sts::{server.account}:assumed-role/{name}/conformance"
     assert given["AccessKeyId"].startswith("ASIA")
     remaining = given["Expiration"] - datetime.now(timezone.utc)
     assert timedelta(minutes=14) < remaining <= timedelta(minutes=15, seconds=5)
@@ -208,16 +257,16 @@ def test_a_token_is_of_one_key(server, stored, assumed):
     [{"DurationSeconds": 899}, {"DurationSeconds": 43201}, {"RoleSessionName": "has space"}, {"RoleArn": "a" * 20}],
     ids=str,
 )
-def test_a_role_is_asked_for_within_bounds(server, wrong):
-    asked = {"RoleArn": "arn:aws:iam::123456789012:role/reader", "RoleSessionName": "conformance", **wrong}
+def test_a_role_is_asked_for_within_bounds(server, role, wrong):
+    asked = {"RoleArn": role, "RoleSessionName": "conformance", **wrong}
     with refused("ValidationError"):
         server.client("sts", parameter_validation=False).assume_role(**asked)
 
 
-def test_only_who_is_known_assumes_a_role(server):
+def test_only_who_is_known_assumes_a_role(server, role):
     stranger = server.client("sts", Credentials("AKIAUNKNOWN000000000", "secret"))
     with refused("InvalidClientTokenId"):
-        stranger.assume_role(RoleArn="arn:aws:iam::123456789012:role/reader", RoleSessionName="conformance")
+        stranger.assume_role(RoleArn=role, RoleSessionName="conformance")
     impostor = server.client("sts", Credentials(server.owner.access_key, "wrong"))
     with refused("SignatureDoesNotMatch"):
-        impostor.assume_role(RoleArn="arn:aws:iam::123456789012:role/reader", RoleSessionName="conformance")
+        impostor.assume_role(RoleArn=role, RoleSessionName="conformance")

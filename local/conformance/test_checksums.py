@@ -90,6 +90,24 @@ def test_a_multipart_object_has_a_checksum_of_the_whole(s3, bucket, algorithm):
     assert head[parameter] == completed[parameter]
 
 
+def test_a_part_that_is_copied_has_the_checksum_of_its_bytes(s3, bucket):
+    parameter, checksum = ALGORITHMS["CRC32"]
+    content = bytes(range(256)) * 4 * 5 * 1024
+    s3.put_object(Bucket=bucket, Key="source", Body=content, ChecksumSHA256=ALGORITHMS["SHA256"][1](content))
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="k", ChecksumAlgorithm="CRC32")["UploadId"]
+    copied = s3.upload_part_copy(
+        Bucket=bucket,
+        Key="k",
+        UploadId=upload,
+        PartNumber=1,
+        CopySource={"Bucket": bucket, "Key": "source"},
+        CopySourceRange="bytes=7-99999",
+    )
+    assert copied["CopyPartResult"][parameter] == checksum(content[7:100_000])
+    listed = s3.list_parts(Bucket=bucket, Key="k", UploadId=upload)["Parts"]
+    assert listed[0][parameter] == checksum(content[7:100_000])
+
+
 def test_a_multipart_object_can_have_a_checksum_of_checksums(s3, bucket):
     upload = s3.create_multipart_upload(Bucket=bucket, Key="k", ChecksumAlgorithm="SHA256")["UploadId"]
     named = {"Bucket": bucket, "Key": "k", "UploadId": upload}

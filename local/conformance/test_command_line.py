@@ -9,7 +9,7 @@ import time
 import pytest
 from urllib3 import PoolManager
 
-from expectations import body, keys
+from expectations import body, keys, policy
 from servers import REGION
 
 
@@ -161,10 +161,71 @@ def test_versions_of_s3api(command_line, bucket):
     assert (len(listed["Versions"]), len(listed["DeleteMarkers"])) == (1, 1)
 
 
-def test_assume_role(command_line):
-    answer = json.loads(
+def test_a_role_and_a_session_of_it(command_line, server):
+    trust = {"Effect": "Allow", "Principal": {"AWS": server.account}, "Action": "sts:AssumeRole"}
+    made = json.loads(
         command_line(
-            "sts", "assume-role", "--role-arn", "arn:aws:iam::123456789012:role/reader", "--role-session-name", "cli"
+            "iam", "create-role", "--role-name", "cli", "--path", "/team/", "--description", "ä & b",
+            "--max-session-duration", 7200, "--assume-role-policy-document", policy(trust),
         )
+    )["Role"]  # fmt: skip
+    assert (made["Arn"], made["Description"]) == (f"arn:aws:iam::{server.account}:role/team/cli", "ä & b")
+    assert made["AssumeRolePolicyDocument"]["Statement"] == [trust]
+    assert "EntityAlreadyExists" in command_line(
+        "iam", "create-role", "--role-name", "CLI", "--assume-role-policy-document", policy(trust), fails=True
     )
+    reading = {"Effect": "Allow", "Action": "s3:Get*", "Resource": "*"}
+    named = ("--role-name", "cli", "--policy-name", "read")
+    command_line("iam", "put-role-policy", *named, "--policy-document", policy(reading))
+    assert json.loads(command_line("iam", "get-role-policy", *named))["PolicyDocument"]["Statement"] == [reading]
+    assert json.loads(command_line("iam", "list-role-policies", "--role-name", "cli"))["PolicyNames"] == ["read"]
+    listed = json.loads(command_line("iam", "list-roles", "--path-prefix", "/team/"))["Roles"]
+    assert [role["RoleName"] for role in listed] == ["cli"]
+    answer = json.loads(command_line("sts", "assume-role", "--role-arn", made["Arn"], "--role-session-name", "cli"))
     assert answer["Credentials"]["SessionToken"]
+    nobody = {**trust, "Principal": {"AWS": "999999999999"}}
+    command_line("iam", "update-assume-role-policy", "--role-name", "cli", "--policy-document", policy(nobody))
+    assert "AccessDenied" in command_line(
+        "sts", "assume-role", "--role-arn", made["Arn"], "--role-session-name", "cli", fails=True
+    )
+    command_line("iam", "update-role", "--role-name", "cli", "--max-session-duration", 3600)
+    got = json.loads(command_line("iam", "get-role", "--role-name", "cli"))["Role"]
+    assert (got["MaxSessionDuration"], got["RoleId"]) == (3600, made["RoleId"])
+    assert "DeleteConflict" in command_line("iam", "delete-role", "--role-name", "cli", fails=True)
+    command_line("iam", "delete-role-policy", *named)
+    command_line("iam", "delete-role", "--role-name", "cli")
+    assert "NoSuchEntity" in command_line("iam", "get-role", "--role-name", "cli", fails=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("--role-name", "a b"), "ValidationError"),
+        (("--role-name", "r", "--assume-role-policy-document", "{"), "MalformedPolicyDocument"),
+        (("--role-name", "r", "--max-session-duration", "43201"), "ValidationError"),
+        (("--role-name", "r", "--path", "team"), "ValidationError"),
+    ],
+)
+def test_a_role_that_iam_would_refuse(command_line, server, arguments, code):
+    trust = {"Effect": "Allow", "Principal": {"AWS": server.account}, "Action": "sts:AssumeRole"}
+    document = ("--assume-role-policy-document", policy(trust))
+    complaint = command_line("iam", "create-role", *document, *arguments, fails=True)
+    assert code in complaint
+
+
+def test_policies_and_payers_of_buckets(command_line, bucket):
+    reading = {
+        "Effect": "Allow",
+        "Principal": {"AWS": "arn:aws:iam::111122223333:root"},
+        "Action": "s3:GetObject",
+        "Resource": f"arn:aws:s3:::{bucket}/*",
+    }
+    command_line("s3api", "put-bucket-policy", "--bucket", bucket, "--policy", policy(reading))
+    kept = json.loads(command_line("s3api", "get-bucket-policy", "--bucket", bucket))["Policy"]
+    assert json.loads(kept)["Statement"] == [reading]
+    command_line("s3api", "delete-bucket-policy", "--bucket", bucket)
+    assert "NoSuchBucketPolicy" in command_line("s3api", "get-bucket-policy", "--bucket", bucket, fails=True)
+    payer = ("--request-payment-configuration", "Payer=Requester")
+    command_line("s3api", "put-bucket-request-payment", "--bucket", bucket, *payer)
+    paying = json.loads(command_line("s3api", "get-bucket-request-payment", "--bucket", bucket))
+    assert paying == {"Payer": "Requester"}

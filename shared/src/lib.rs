@@ -2,10 +2,11 @@
 //!
 //! - [`config`]: settings from the environment, read once, every mistake in one message
 //! - [`aws`]: what the clients of AWS services have in common
-//! - [`database`]: a connection to PostgreSQL, and a function's own tables
+//! - [`database`]: connections to PostgreSQL, and a function's own tables
 //! - [`deadline`]: how much time an invocation has
 //! - [`queue`]: messages to another function
 //! - [`s3`]: the objects, and the decisions a caller can take when S3 refuses
+//! - [`secret`]: what is kept in Secrets Manager
 //! - [`telemetry`]: logs and metrics
 #![cfg_attr(
     feature = "http",
@@ -20,4 +21,5 @@ pub mod deadline;
 pub mod problem;
 pub mod queue;
 pub mod s3;
+pub mod secret;
 pub mod telemetry;

@@ -8,7 +8,8 @@
 mod support;
 
 use serde_json::json;
-use shared::database::{ConnectError, Database, SecretError};
+use shared::database::{ConnectError, Database};
+use shared::secret::SecretError;
 use support::{PASSWORD, Remote, database};
 use testkit::{Proxy, SecretsManager};
 

@@ -73,12 +73,7 @@ impl DocumentLoader {
 
     /// As [`new`](Self::new), with S3 and STS that are set up already.
     pub fn with_amazon(config: Config, amazon: Amazon) -> Self {
-        let queue = Queue::new(
-            config.database,
-            config.table,
-            config.role_arn,
-            config.connections,
-        );
+        let queue = Queue::new(config.database, config.table, config.role_arn);
         Self {
             queue: Arc::new(queue),
             reader: Arc::new(Reader {

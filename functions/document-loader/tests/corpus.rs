@@ -89,7 +89,7 @@ async fn documents_of_every_format_become_text_that_is_found() {
         .await
         .unwrap();
     assert_eq!(answer["load"]["loaded"], 24, "{answer}");
-    insta::assert_snapshot!(told(&deployed).await, @r#"
+    insta::assert_snapshot!(told(&deployed).await, @r##"
     BMW | loaded | 1 | - | - | "BMW is a maker of cars"
     MZ | loaded | 1 | - | - | "MZ was a maker of motorcycles"
     PK | loaded | 1 | - | - | "PK\u{3}\u{4} is how archives begin, and this text"
@@ -114,7 +114,7 @@ async fn documents_of_every_format_become_text_that_is_found() {
     utf-16.txt | loaded | 1 | - | - | "Grüße in UTF-16"
     what?.txt | loaded | 1 | - | - | "A question in the key"
     wrong.txt | loaded | 14 | 1 | - | "Annual Report\n\nParagraph 0. The quarterly figures exceed all"
-    "#);
+    "##);
 
     let found = "select uri, page, heading from search_documents('umsatz')";
     let found = deployed.sql.query(found, &[]).await.unwrap();
@@ -125,10 +125,9 @@ async fn documents_of_every_format_become_text_that_is_found() {
     );
 }
 
-#[tokio::test]
-async fn each_hostile_or_broken_document_costs_itself_one_classified_failure() {
-    let deployed = Deployed::start().await;
-    let mut bodies: Vec<(&str, Vec<u8>)> = vec![
+/// Documents that are encrypted, damaged, no documents at all, or made to do harm.
+fn bad() -> Vec<(&'static str, Vec<u8>)> {
+    let mut bodies: Vec<(&'static str, Vec<u8>)> = vec![
         ("password.pdf", fixture("encrypted.pdf")),
         ("password-aes.pdf", fixture("encrypted-aes.pdf")),
         ("password.docx", fixture("encrypted.docx")),
@@ -178,6 +177,13 @@ async fn each_hostile_or_broken_document_costs_itself_one_classified_failure() {
         "itself.pdf",
         page("/XObject << /N 4 0 R >>", b"/N Do", &[form]),
     ));
+    bodies
+}
+
+#[tokio::test]
+async fn each_hostile_or_broken_document_costs_itself_one_classified_failure() {
+    let deployed = Deployed::start().await;
+    let bodies = bad();
     let count = bodies.len();
     for (key, body) in bodies {
         deployed.put(key, body).await;

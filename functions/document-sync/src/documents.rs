@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use shared::database::{ConnectError, Connection, Database, is_about_a_row, is_passing};
+use shared::database::{ConnectError, Connection, Database, is_about_a_row, is_worth_another_try};
 use shared::telemetry::chain;
 use time::OffsetDateTime;
 use tokio_postgres::Client;
@@ -269,13 +269,13 @@ impl Documents {
                     self.keep(session);
                     return Ok(done);
                 }
-                Err(error) if attempt < ATTEMPTS && is_passing(&error) => {
+                Err(error) if attempt < ATTEMPTS && is_worth_another_try(&error) => {
                     tracing::warn!(error = %chain(&error), "trying again on a new connection");
                     attempt += 1;
                 }
                 Err(error) => {
                     let rolled_back = session.client().batch_execute("rollback").await;
-                    if rolled_back.is_ok() && !is_passing(&error) {
+                    if rolled_back.is_ok() && !is_worth_another_try(&error) {
                         self.keep(session);
                     }
                     return Err(Error::Failed(error));

@@ -41,3 +41,4 @@ pub use handle::{Answer, DocumentSync, Done, Failure};
 pub use quarantine::Quarantined;
 pub use reconcile::Reconciled;
 pub use replay::Replayed;
+pub use shared::deadline::time_left;

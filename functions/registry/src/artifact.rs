@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The longest id taken from a client; our own have ten digits.
 const MAX_ID_BYTES: usize = 128;
@@ -11,8 +12,11 @@ const MAX_ID_BYTES: usize = 128;
 const MAX_NAME_BYTES: usize = 1024;
 
 /// What kind of thing an artifact is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = ArtifactType)]
 pub enum Kind {
     /// Weights and what belongs to them.
     Model,
@@ -23,6 +27,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Model, Self::Dataset, Self::Code];
+
     /// As it is written in paths and documents.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -53,8 +60,9 @@ impl FromStr for Kind {
 }
 
 /// The name under which the registry keeps an artifact, unique over all kinds: letters, digits and hyphens.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schema(as = ArtifactID, pattern = "^[a-zA-Z0-9\\-]+$", max_length = 128, examples("3847247294"))]
 pub struct Id(String);
 
 impl Id {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use time::{Duration, OffsetDateTime};
@@ -12,6 +13,7 @@ use time::{Duration, OffsetDateTime};
 use crate::artifact::{Id, Kind};
 use crate::key;
 use crate::record::{Record, Stored};
+use crate::relation::Member;
 use crate::store::{Etag, ListedObject, Objects, StoreError};
 
 /// Records that are fetched at a time.
@@ -28,6 +30,8 @@ const BARRED: Duration = Duration::days(1);
 pub struct Catalogue {
     known: Mutex<BTreeMap<String, Known>>,
     descriptions: AtomicUsize,
+    /// When the last look at all of them began. Whoever looks at all holds it.
+    looked: tokio::sync::Mutex<Option<Instant>>,
 }
 
 #[derive(Debug, Clone)]
@@ -46,6 +50,8 @@ pub struct Entry {
     pub name: String,
     /// Model, dataset or code.
     pub kind: Kind,
+    /// What it says of others, and others may say of it; `None` where only names are known.
+    pub(crate) member: Option<Arc<Member>>,
     pub(crate) description: Description,
 }
 
@@ -57,9 +63,44 @@ pub(crate) enum Description {
     Elsewhere,
 }
 
+impl Entry {
+    /// An artifact without its description.
+    pub(crate) fn named(id: Id, name: String, kind: Kind) -> Self {
+        Self {
+            id,
+            name,
+            kind,
+            description: Description::Elsewhere,
+            member: None,
+        }
+    }
+}
+
 impl Catalogue {
-    /// The next artifacts behind the object of key `after`, in the order of their keys: at least one if there is any,
-    /// at most a thousand, and the key to go on from; `None` after the last.
+    /// All artifacts as they were at this moment or later. Of any number that ask at the same time one looks.
+    pub(crate) async fn since(
+        &self,
+        objects: &Objects,
+        moment: Instant,
+    ) -> Result<Vec<Arc<Entry>>, StoreError> {
+        let mut looked = self.looked.lock().await;
+        if looked.is_none_or(|looked| looked < moment) {
+            let began = Instant::now();
+            let mut after = None;
+            loop {
+                (_, after) = self.page(objects, after.as_deref()).await?;
+                if after.is_none() {
+                    break;
+                }
+            }
+            *looked = Some(began);
+        }
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(known.values().filter_map(|one| one.entry.clone()).collect())
+    }
+
+    /// The next artifacts behind the object of key `after`, in the order of their keys: at most a thousand, and none
+    /// where files fill the page; and the key to go on from, `None` after the last.
     pub(crate) async fn page(
         &self,
         objects: &Objects,
@@ -67,7 +108,7 @@ impl Catalogue {
     ) -> Result<(Vec<Arc<Entry>>, Option<String>), StoreError> {
         let listed = objects.list(key::ARTIFACTS, after, PAGE).await?;
         let next = (listed.len() == PAGE)
-            .then(|| listed.last().map(|last| last.key.clone()))
+            .then(|| listed.last().map(|last| key::behind(&last.key)))
             .flatten();
         let (mut known, missing) = self.compare(listed, after, next.as_deref());
         let fetched: Vec<Option<(String, Known)>> =
@@ -122,14 +163,16 @@ impl Catalogue {
 
     fn keep(&self, (key, record): (String, Fetched)) -> (String, Known) {
         let entry = record.record.map(|record| {
-            let readmes: Vec<&str> = record.readmes().collect();
-            let bytes: usize = readmes.iter().map(|readme| readme.len()).sum();
-            let description = if bytes + self.descriptions.load(Ordering::Relaxed) > DESCRIPTIONS {
+            let text = record.description();
+            let bytes = text.len() + self.descriptions.load(Ordering::Relaxed);
+            let description = if bytes > DESCRIPTIONS {
                 Description::Elsewhere
             } else {
-                Description::Here(readmes.join("\n"))
+                Description::Here(text)
             };
+            let member = Some(Arc::new(Member::of(&record)));
             Arc::new(Entry {
+                member,
                 id: record.id,
                 name: record.name,
                 kind: record.kind,

@@ -24,7 +24,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::artifact::{Id, Kind};
 use crate::key;
-use crate::record::Stored;
+use crate::record::{Record, Stored};
 use crate::source::Source;
 use crate::store::{Etag, Objects, StoreError};
 
@@ -117,6 +117,27 @@ pub(crate) async fn take(
     Err(ClaimError::Taken(None))
 }
 
+/// Refuses a URL that another artifact than `id` is known to have, without changing anything: what may be had now may
+/// be taken by the time it is claimed.
+pub(crate) async fn check(
+    objects: &Objects,
+    kind: Kind,
+    source: &Source,
+    id: Option<&Id>,
+) -> Result<(), ClaimError> {
+    let Some((bytes, _)) = objects.get(&key::claim(kind, source)).await? else {
+        return Ok(());
+    };
+    match serde_json::from_slice::<Claim>(&bytes) {
+        Ok(claim) if Some(&claim.id) != id => match claim.look(objects).await? {
+            Seen::Standing(Standing::Good) => Err(ClaimError::Taken(Some(claim.id))),
+            Seen::Standing(Standing::Young) => Err(ClaimError::Taken(None)),
+            _ => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
 /// The claim that the artifact `id` has to a URL, if it has one.
 pub(crate) async fn of(
     objects: &Objects,
@@ -154,36 +175,55 @@ enum Standing {
     Changing,
 }
 
+/// What is found at the place of a claim's artifact.
+enum Seen {
+    /// What the claim is worth, as it is.
+    Standing(Standing),
+    /// Nothing.
+    Nothing,
+    /// An artifact with another URL.
+    Other(Box<Record>, Etag),
+}
+
 impl Claim {
     /// Looks at the claim's artifact; if that does not have the URL, sees to it that it will not get it by a write
     /// that is still under way.
     async fn bar(&self, objects: &Objects) -> Result<Standing, StoreError> {
         let key = key::record(&self.id);
-        let is_young = OffsetDateTime::now_utc() - self.claimed_at < PATIENCE;
-        let barred = match objects.get(&key).await? {
-            None if is_young => return Ok(Standing::Young),
-            None => objects.create(&key, Stored::withdrawn()).await,
-            Some((bytes, etag)) => match Stored::parse(&self.id, &bytes) {
-                Ok(Stored::Withdrawn { .. }) => return Ok(Standing::Void),
-                Ok(Stored::Artifact(record))
-                    if record.kind == self.kind && record.url == self.url =>
-                {
-                    return Ok(Standing::Good);
-                }
-                // Nobody can tell what is in it, so it may be this URL.
-                Err(_unreadable) => return Ok(Standing::Good),
-                Ok(Stored::Artifact(_)) if is_young => return Ok(Standing::Young),
-                Ok(Stored::Artifact(mut record)) => {
-                    record.revision += 1;
-                    objects.replace(&key, record.to_bytes(), &etag).await
-                }
-            },
+        let barred = match self.look(objects).await? {
+            Seen::Standing(standing) => return Ok(standing),
+            Seen::Nothing => objects.create(&key, Stored::withdrawn()).await,
+            Seen::Other(mut record, etag) => {
+                record.revision += 1;
+                objects.replace(&key, record.to_bytes(), &etag).await
+            }
         };
         match barred {
             Ok(_) => Ok(Standing::Void),
             Err(StoreError::Exists | StoreError::Changed) => Ok(Standing::Changing),
             Err(error) => Err(error),
         }
+    }
+
+    async fn look(&self, objects: &Objects) -> Result<Seen, StoreError> {
+        let is_young = OffsetDateTime::now_utc() - self.claimed_at < PATIENCE;
+        let Some((bytes, etag)) = objects.get(&key::record(&self.id)).await? else {
+            return Ok(if is_young {
+                Seen::Standing(Standing::Young)
+            } else {
+                Seen::Nothing
+            });
+        };
+        Ok(match Stored::parse(&self.id, &bytes) {
+            Ok(Stored::Withdrawn { .. }) => Seen::Standing(Standing::Void),
+            Ok(Stored::Artifact(record)) if record.kind == self.kind && record.url == self.url => {
+                Seen::Standing(Standing::Good)
+            }
+            // Nobody can tell what is in it, so it may be this URL.
+            Err(_unreadable) => Seen::Standing(Standing::Good),
+            Ok(Stored::Artifact(_)) if is_young => Seen::Standing(Standing::Young),
+            Ok(Stored::Artifact(record)) => Seen::Other(record, etag),
+        })
     }
 }
 

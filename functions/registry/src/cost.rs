@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::artifact::Id;
 use crate::relation::{Member, Members};
@@ -11,12 +12,14 @@ use crate::relation::{Member, Members};
 const BYTES_PER_MB: f64 = 1_048_576.0;
 
 /// The cost of one artifact, in MB of 1,048,576 bytes. What has no known size counts as nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, ToSchema)]
+#[schema(as = ArtifactCost)]
 pub struct Cost {
     /// With dependencies if they were asked for, each once.
     pub total_cost: f64,
     /// Without them; absent if they were not asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub standalone_cost: Option<f64>,
 }
 
@@ -43,9 +46,14 @@ pub fn costs(
         };
         return Some(BTreeMap::from([(artifact.id.clone(), cost)]));
     }
+    let mut needs: BTreeMap<&Id, Vec<&Member>> = BTreeMap::new();
+    for member in closure(artifact, |member| members.dependencies(member)).into_values() {
+        needs.insert(&member.id, members.dependencies(member));
+    }
+    let known = |member: &Member| needs.get(&member.id).cloned().unwrap_or_default();
     let mut costs = BTreeMap::new();
-    for member in closure(artifact, members).values() {
-        let bytes = closure(member, members)
+    for member in closure(artifact, known).into_values() {
+        let bytes = closure(member, known)
             .values()
             .filter_map(|member| member.bytes)
             .fold(0, u64::saturating_add);
@@ -59,11 +67,14 @@ pub fn costs(
 }
 
 /// What can be reached from a member, itself included.
-fn closure<'a>(from: &'a Member, members: &Members<'a>) -> BTreeMap<&'a Id, &'a Member> {
+fn closure<'a>(
+    from: &'a Member,
+    dependencies: impl Fn(&Member) -> Vec<&'a Member>,
+) -> BTreeMap<&'a Id, &'a Member> {
     let mut found = BTreeMap::from([(&from.id, from)]);
     let mut open = vec![from];
     while let Some(member) = open.pop() {
-        for dependency in members.dependencies(member) {
+        for dependency in dependencies(member) {
             if found.insert(&dependency.id, dependency).is_none() {
                 open.push(dependency);
             }
@@ -105,6 +116,8 @@ mod tests {
                 url: String::new(),
                 sha: None,
                 bytes: size.map(|size| size * MB),
+                facts: String::new(),
+                net_score: None,
                 keys: vec![number.to_string()],
                 parents: references.next().into_iter().collect(),
                 datasets: references.next().into_iter().collect(),

@@ -3,13 +3,18 @@
 //! Evidence is stored with the artifact. Fields of other versions are ignored, missing ones are unknown.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use crate::artifact::Kind;
 use crate::license::Terms;
+
+/// How long a source that did not answer is left alone at least, and at most.
+const REST: Duration = Duration::minutes(10);
+const LONGEST_REST: Duration = Duration::hours(2);
 
 /// Everything that was found out.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -85,6 +90,11 @@ pub struct Card {
 
 /// How many files of a repository are kept by name; sizes are those of all.
 pub const MAX_FILES: usize = 2000;
+
+/// How many names of one kind a page is believed.
+const MAX_NAMES: usize = 500;
+/// The longest statement of a licence, in bytes.
+const MAX_LICENSE: usize = 1000;
 
 /// A file of a repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -248,6 +258,24 @@ impl Outcome {
     }
 }
 
+impl fmt::Display for Outcome {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Found => "found",
+            Self::Missing => "there is no such thing",
+            Self::Gated => "it is not shown to everybody",
+            Self::RateLimited => "too much was asked for now",
+            Self::Slow => "no answer in time",
+            Self::TooLarge => "the answer is too large",
+            Self::Malformed => "the answer is not understood",
+            Self::Refused => "that may not be asked",
+            Self::Unreachable => "no connection",
+            Self::Unsupported => "nobody knows how to ask there",
+            Self::Unknown => "not known",
+        })
+    }
+}
+
 impl Evidence {
     /// What the artifact's own README says.
     pub fn readme(&self, kind: Kind) -> Option<&str> {
@@ -283,18 +311,79 @@ impl Evidence {
 
     /// Whether a question failed for a reason that may pass, so that it is worth looking again.
     pub fn is_incomplete(&self) -> bool {
+        self.passing().next().is_some()
+    }
+
+    /// Whether the source said nothing of the artifact itself, for a reason that may pass.
+    pub fn is_silent(&self) -> bool {
+        let hub = self.hub.as_ref().is_some_and(|card| !card.id.is_empty());
+        let github = self.github.as_ref();
+        let github = github.is_some_and(|project| !project.full_name.is_empty());
+        !hub && !github && self.is_incomplete()
+    }
+
+    /// When sources that did not answer may be asked again: ten minutes later, or when they say so. `None` if all
+    /// answered.
+    pub fn asks_again_at(&self) -> Option<OffsetDateTime> {
+        let asked_for = self
+            .passing()
+            .map(|request| request.retry_after.unwrap_or(0));
+        let seconds = i64::try_from(asked_for.max()?).unwrap_or(i64::MAX);
+        let rest = Duration::seconds(seconds).clamp(REST, LONGEST_REST);
+        let looked_at = self.looked_at.unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        looked_at.checked_add(rest)
+    }
+
+    /// This look; of what it could not see this time, what an earlier one saw.
+    #[must_use]
+    pub fn or(mut self, before: Option<Self>) -> Self {
+        let Some(before) = before.filter(|_| self.is_incomplete()) else {
+            return self;
+        };
+        if before
+            .hub
+            .as_ref()
+            .is_some_and(|before| before.says_more(self.hub.as_ref()))
+        {
+            self.hub = before.hub;
+        }
+        if before
+            .github
+            .as_ref()
+            .is_some_and(|before| before.says_more(self.github.as_ref()))
+        {
+            self.github = before.github;
+        }
+        if before.datasets.len() > self.datasets.len() {
+            self.datasets = before.datasets;
+        }
+        self
+    }
+
+    /// The questions that failed for reasons that may pass.
+    pub(crate) fn passing(&self) -> impl Iterator<Item = &Request> {
         self.requests
             .iter()
-            .any(|request| request.outcome.may_pass())
+            .filter(|request| request.outcome.may_pass())
     }
 }
 
 impl Card {
+    /// Whether something is here of which the other one knows nothing.
+    fn says_more(&self, than: Option<&Self>) -> bool {
+        than.is_none_or(|other| {
+            (other.id.is_empty() && !self.id.is_empty())
+                || (other.readme.is_none() && self.readme.is_some())
+        })
+    }
+
     /// The licence: of the metadata, or of the tags.
     pub fn license(&self) -> Terms {
         let stated: Vec<&str> = texts(self.card_data.get("license"));
         let tagged: Vec<&str> = self.tagged("license:");
-        let stated = if stated.is_empty() { tagged } else { stated };
+        let mut stated = if stated.is_empty() { tagged } else { stated };
+        stated.truncate(MAX_NAMES);
+        stated.retain(|license| license.len() <= MAX_LICENSE);
         // "other" means that the name is in a field of its own.
         let named = self.card_data.get("license_name").and_then(Value::as_str);
         match (stated.as_slice(), named) {
@@ -308,7 +397,8 @@ impl Card {
     pub fn dataset_ids(&self) -> Vec<String> {
         let mut ids: Vec<String> = Vec::new();
         let named = texts(self.card_data.get("datasets"));
-        for id in named.into_iter().chain(self.tagged("dataset:")) {
+        let named = named.into_iter().chain(self.tagged("dataset:"));
+        for id in named.take(MAX_NAMES) {
             if !ids.iter().any(|known| known.eq_ignore_ascii_case(id)) {
                 ids.push(id.to_owned());
             }
@@ -329,7 +419,7 @@ impl Card {
         let configured = self.config_parents.iter().map(String::as_str);
         let named = texts(self.card_data.get("base_model"));
         let mut ids: Vec<String> = Vec::new();
-        for id in configured.chain(named).chain(tagged) {
+        for id in configured.chain(named).chain(tagged).take(MAX_NAMES) {
             let is_itself = [&self.id, &self.asked]
                 .iter()
                 .any(|own| own.eq_ignore_ascii_case(id));
@@ -361,6 +451,15 @@ impl Card {
 }
 
 impl Project {
+    /// Whether something is here of which the other one knows nothing.
+    fn says_more(&self, than: Option<&Self>) -> bool {
+        than.is_none_or(|other| {
+            (other.full_name.is_empty() && !self.full_name.is_empty())
+                || (other.readme.is_none() && self.readme.is_some())
+                || (other.contributors.is_empty() && !self.contributors.is_empty())
+        })
+    }
+
     /// The licence that GitHub recognised.
     pub fn license(&self) -> Terms {
         self.license

@@ -1,18 +1,25 @@
 //! What the registry's objects are called.
 //!
-//! `artifacts/{id}/metadata.json` is what is known of an artifact, `artifacts/{id}/files/…` what it holds, and
+//! `artifacts/{id}/metadata.json` is what is known of an artifact, `artifacts/{id}/files/…` what it holds,
+//! `artifacts/{id}/manifest.json` what is known of that, `archives/{id}/…` all of it in one piece, and
 //! `claims/{kind}/{digest of the URL}.json` says which artifact has a URL.
 
 use sha2::{Digest as _, Sha256};
 
 use crate::artifact::{Id, Kind};
+use crate::content::{Aspect, FilePath};
 use crate::source::Source;
 
 /// All artifacts begin so.
 pub(crate) const ARTIFACTS: &str = "artifacts/";
+/// All archives begin so: what they are made of is elsewhere, so a rule of the bucket may delete any at any time.
+pub(crate) const ARCHIVES: &str = "archives/";
 /// All claims begin so.
 pub(crate) const CLAIMS: &str = "claims/";
 const RECORD: &str = "/metadata.json";
+/// The last key in the folder of an artifact that may come before its record.
+const MANIFEST: &str = "/manifest.json";
+const PROGRESS: &str = "/progress";
 
 /// What is known of an artifact.
 pub(crate) fn record(id: &Id) -> String {
@@ -28,6 +35,58 @@ pub(crate) fn folder(id: &Id) -> String {
 pub(crate) fn record_id(key: &str) -> Option<Id> {
     let id = key.strip_prefix(ARTIFACTS)?.strip_suffix(RECORD)?;
     id.parse().ok()
+}
+
+/// What all files of an artifact begin with.
+pub(crate) fn files(id: &Id) -> String {
+    format!("{ARTIFACTS}{id}/files/")
+}
+
+/// A file of an artifact.
+pub(crate) fn file(id: &Id, path: &FilePath) -> String {
+    format!("{ARTIFACTS}{id}/files/{path}")
+}
+
+/// What is known of the files of an artifact.
+pub(crate) fn manifest(id: &Id) -> String {
+    format!("{ARTIFACTS}{id}{MANIFEST}")
+}
+
+/// What all archives of an artifact begin with.
+pub(crate) fn archives(id: &Id) -> String {
+    format!("{ARCHIVES}{id}/")
+}
+
+/// What all archives of an aspect of an artifact begin with.
+pub(crate) fn archives_of(id: &Id, aspect: Aspect) -> String {
+    format!("{ARCHIVES}{id}/{aspect}-")
+}
+
+/// The archive of these files.
+pub(crate) fn archive(id: &Id, aspect: Aspect, digest: &str) -> String {
+    format!("{}{digest}.zip", archives_of(id, aspect))
+}
+
+/// How far an archive has been made.
+pub(crate) fn progress(archive: &str) -> String {
+    format!("{archive}{PROGRESS}")
+}
+
+/// Of which archive this is the progress; `None` for any other object.
+pub(crate) fn unfinished(key: &str) -> Option<&str> {
+    key.strip_suffix(PROGRESS)
+}
+
+/// Where to go on in a listing of artifacts: behind this key, or behind all the files of the artifact whose it is.
+pub(crate) fn behind(key: &str) -> String {
+    let id = key
+        .strip_prefix(ARTIFACTS)
+        .and_then(|rest| rest.split_once('/'))
+        .and_then(|(id, _)| id.parse().ok());
+    match id.map(|id: Id| manifest(&id)) {
+        Some(last) if *key < *last => last,
+        _ => key.to_owned(),
+    }
 }
 
 /// Which artifact has this URL. A digest, because a URL may be longer than a key.
@@ -54,6 +113,20 @@ mod tests {
             assert_eq!(record_id(key), None, "{key}");
         }
         assert!(record(&id).starts_with(&folder(&id)));
+    }
+
+    #[test]
+    fn a_listing_of_artifacts_passes_over_their_files() {
+        for (key, behind_it) in [
+            ("artifacts/1/files/a", "artifacts/1/manifest.json"),
+            ("artifacts/1/a", "artifacts/1/manifest.json"),
+            ("artifacts/1/manifest.json", "artifacts/1/manifest.json"),
+            ("artifacts/1/metadata.json", "artifacts/1/metadata.json"),
+            ("artifacts/1/other", "artifacts/1/other"),
+            ("artifacts/no id!/a", "artifacts/no id!/a"),
+        ] {
+            assert_eq!(behind(key), behind_it);
+        }
     }
 
     #[test]

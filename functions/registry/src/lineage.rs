@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::artifact::{Id, Kind};
 use crate::relation::{Member, Members};
 
 /// A graph of models.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ArtifactLineageGraph)]
 pub struct Graph {
     /// By id, each once.
     pub nodes: Vec<Node>,
@@ -17,24 +19,30 @@ pub struct Graph {
 }
 
 /// A model in the graph.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ArtifactLineageNode)]
 pub struct Node {
     /// The artifact's id; `external-` and a name for a model that is not registered.
+    #[schema(value_type = Id)]
     pub artifact_id: String,
     /// Its name.
     pub name: String,
     /// Where the relation was read.
     pub source: &'static str,
     /// More about it.
+    #[schema(value_type = BTreeMap<String, String>)]
     pub metadata: BTreeMap<&'static str, String>,
 }
 
 /// From what a model was made.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[schema(as = ArtifactLineageEdge)]
 pub struct Edge {
     /// The parent.
+    #[schema(value_type = Id)]
     pub from_node_artifact_id: String,
     /// The child.
+    #[schema(value_type = Id)]
     pub to_node_artifact_id: String,
     /// How they are related.
     pub relationship: &'static str,
@@ -174,6 +182,8 @@ mod tests {
             url: format!("https://huggingface.co/{}", name(number)),
             sha: None,
             bytes: None,
+            facts: String::new(),
+            net_score: None,
             keys: vec![name(number)],
             parents: parents
                 .iter()

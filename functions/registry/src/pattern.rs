@@ -44,6 +44,11 @@ impl Pattern {
             })
     }
 
+    /// As it was written.
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
     /// Whether it is found anywhere in the text.
     pub(crate) fn is_in(&self, text: &str) -> bool {
         self.0.is_match(text)

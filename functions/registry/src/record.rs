@@ -19,7 +19,13 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::artifact::{Id, Kind};
+use crate::evidence::Evidence;
+use crate::foreign;
+use crate::rating::Snapshot;
 use crate::source::Source;
+
+/// The longest description, in bytes: two READMEs, as long as they are taken from their sources.
+const MAX_DESCRIPTION: usize = 8 << 20;
 
 /// An artifact as it is stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -114,6 +120,46 @@ impl Record {
             .filter_map(|source| source.get("readme_text")?.as_str())
     }
 
+    /// Where it comes from, if that is a place on the web: others keep it beside a URL of their own.
+    pub fn source(&self) -> Option<Source> {
+        let beside = || self.others.data.get("source_url")?.as_str()?.parse().ok();
+        self.url.parse().ok().or_else(beside)
+    }
+
+    /// What was found out about it; `None` if nobody has looked.
+    pub fn findings(&self) -> Option<Evidence> {
+        foreign::take(self)
+    }
+
+    /// What is known of it: what was found out, or what other writers say.
+    pub fn known(&self) -> Evidence {
+        self.findings().unwrap_or_else(|| foreign::told(self))
+    }
+
+    /// Notes what was found out about it.
+    pub(crate) fn set_findings(&mut self, evidence: Evidence) {
+        foreign::put(self, evidence);
+    }
+
+    /// How it was rated; `None` if it was not, or not with every score.
+    pub fn snapshot(&self) -> Option<Snapshot> {
+        serde_json::from_value(self.rating_snapshot.clone()?).ok()
+    }
+
+    /// Notes how it is rated.
+    pub(crate) fn set_snapshot(&mut self, snapshot: &Snapshot) {
+        // A tree of plain values always has a JSON form.
+        self.rating_snapshot = serde_json::to_value(snapshot).ok();
+    }
+
+    /// All of them in one text, of which the first eight mebibytes count.
+    pub fn description(&self) -> String {
+        let readmes: Vec<&str> = self.readmes().collect();
+        let mut description = readmes.join("\n");
+        description.truncate(description.floor_char_boundary(MAX_DESCRIPTION));
+        description
+    }
+
     /// Makes the source another one: what was known of the old one is no longer so.
     pub(crate) fn set_source(&mut self, source: &Source) {
         source.as_str().clone_into(&mut self.url);
@@ -191,9 +237,8 @@ impl Stored {
             kind,
             url,
             hf_data: take(&mut data, "hf_data").map(objects).unwrap_or_default(),
-            gh_data: take(&mut data, "gh_data")
-                .and_then(object)
-                .map(Value::Object),
+            // Some write a list, as of hf_data.
+            gh_data: take(&mut data, "gh_data").and_then(|data| objects(data).into_iter().next()),
             created_at: text(&mut top, "created_at"),
             created_by: text(&mut top, "created_by"),
             updated_at: text(&mut top, "updated_at"),

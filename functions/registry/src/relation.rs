@@ -10,11 +10,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::{Id, Kind};
 use crate::evidence::{Card, Evidence};
+use crate::rating;
+use crate::record::Record;
 use crate::source::{Repository, Source};
 use crate::upstream::{github_links, github_of};
 
+/// How many links to datasets in a README count.
+const MAX_LINKS: usize = 200;
+
 /// An artifact of the registry as lineage and cost see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Member {
     /// The artifact's id.
     pub id: Id,
@@ -30,6 +35,12 @@ pub struct Member {
     /// Its size in bytes, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
+    /// What identifies the facts known of it, by [`rating::facts`].
+    #[serde(default)]
+    pub facts: String,
+    /// Its net score, once it is rated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub net_score: Option<f64>,
     /// Under which keys others may mean it.
     #[serde(default)]
     pub keys: Vec<String>,
@@ -54,28 +65,71 @@ pub struct Reference {
 }
 
 impl Member {
-    /// An artifact by what is registered and what was found out.
-    pub fn new(id: Id, name: &str, kind: Kind, source: &Source, evidence: &Evidence) -> Self {
+    /// An artifact by what is stored of it.
+    pub fn of(record: &Record) -> Self {
+        let evidence = record.known();
+        let snapshot = record.snapshot();
+        let member = Self::new(
+            record.id.clone(),
+            &record.name,
+            record.kind,
+            record.source().as_ref(),
+            &evidence,
+        );
+        Self {
+            url: record.url.clone(),
+            net_score: snapshot.map(|snapshot| snapshot.rating.net_score),
+            ..member
+        }
+    }
+
+    /// An artifact by what is registered and what is known of it.
+    pub fn new(
+        id: Id,
+        name: &str,
+        kind: Kind,
+        source: Option<&Source>,
+        evidence: &Evidence,
+    ) -> Self {
         let card = evidence.hub.as_ref().filter(|_| kind == Kind::Model);
         Self {
             id,
             name: name.to_owned(),
             kind,
-            url: source.as_str().to_owned(),
+            url: source.map(ToString::to_string).unwrap_or_default(),
             sha: evidence.hub.as_ref().and_then(|card| card.sha.clone()),
             bytes: evidence.bytes(),
+            facts: rating::facts(evidence),
+            net_score: None,
             keys: own_keys(name, kind, source, evidence),
             parents: card.map(parents).unwrap_or_default(),
             datasets: card.map(datasets).unwrap_or_default(),
             code: card.map(code).unwrap_or_default(),
         }
     }
+
+    /// The keys that it means others by.
+    pub fn meant(&self) -> Vec<&str> {
+        let references = self.parents.iter().chain(&self.datasets).chain(&self.code);
+        references.flat_map(Reference::keys).collect()
+    }
+
+    /// The keys that it means the models by which it was made from.
+    pub fn meant_as_parents(&self) -> Vec<&str> {
+        self.parents.iter().flat_map(Reference::keys).collect()
+    }
 }
 
-fn own_keys(name: &str, kind: Kind, source: &Source, evidence: &Evidence) -> Vec<String> {
+impl Reference {
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(String::as_str)
+    }
+}
+
+fn own_keys(name: &str, kind: Kind, source: Option<&Source>, evidence: &Evidence) -> Vec<String> {
     let mut keys = vec![key("name", kind, name)];
-    match source.repository() {
-        Repository::HuggingFace { kind: place, id } => {
+    match source.map(Source::repository) {
+        Some(Repository::HuggingFace { kind: place, id }) => {
             let today = evidence.hub.as_ref().map(|card| card.id.as_str());
             for id in [Some(id.as_str()), today]
                 .into_iter()
@@ -86,10 +140,10 @@ fn own_keys(name: &str, kind: Kind, source: &Source, evidence: &Evidence) -> Vec
                 keys.push(key("hub-name", *place, last(id)));
             }
         }
-        Repository::GitHub {
+        Some(Repository::GitHub {
             owner,
             name: repository,
-        } => {
+        }) => {
             keys.push(github_key(&format!("{owner}/{repository}")));
             let today = evidence
                 .github
@@ -98,7 +152,7 @@ fn own_keys(name: &str, kind: Kind, source: &Source, evidence: &Evidence) -> Vec
             keys.extend(today.filter(|name| !name.is_empty()).map(github_key));
             keys.push(key("elsewhere", kind, name));
         }
-        Repository::Other => keys.push(key("elsewhere", kind, name)),
+        Some(Repository::Other) | None => keys.push(key("elsewhere", kind, name)),
     }
     keys.sort();
     keys.dedup();
@@ -118,6 +172,7 @@ fn datasets(card: &Card) -> Vec<Reference> {
         .readme
         .iter()
         .flat_map(|text| text.split("huggingface.co/datasets/").skip(1))
+        .take(MAX_LINKS)
     {
         let is_part = |letter: &char| letter.is_ascii_alphanumeric() || "-_./".contains(*letter);
         let path: String = rest.chars().take_while(is_part).collect();
@@ -172,7 +227,8 @@ fn key(place: &str, kind: Kind, name: &str) -> String {
     format!("{place}:{kind}:{}", name.to_lowercase())
 }
 
-fn github_key(name: &str) -> String {
+/// Under which key a repository of GitHub is meant, by `owner/name`.
+pub(crate) fn github_key(name: &str) -> String {
     format!("github:{}", name.to_lowercase())
 }
 
@@ -262,7 +318,7 @@ mod tests {
             id.parse().unwrap(),
             name,
             kind,
-            &url.parse().unwrap(),
+            Some(&url.parse().unwrap()),
             evidence,
         )
     }

@@ -8,14 +8,17 @@
 //! nothing was written elsewhere: what was acknowledged must not be hidden.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use shared::database::{self, Database};
 use shared::s3::{S3, Settings};
 use shared::telemetry::chain;
 
-use crate::registry::Registry;
+use crate::access::settings::Settings as AccessSettings;
+use crate::backend::Backend;
+use crate::index::Index;
+use crate::ingest::Ingest;
 use crate::store::{BucketObjects, MemoryObjects, Objects, SqliteObjects, StoreKind};
 
 /// How long a store that did not work is left alone.
@@ -34,21 +37,29 @@ pub struct Chain {
     pub is_production: bool,
     /// In production, write to memory where S3 is not to be had.
     pub allow_volatile: bool,
+    /// The database that holds an index of the bucket, if there is one.
+    pub index: Option<database::Settings>,
 }
 
 /// The store in use, and how it came to be.
 #[derive(Debug)]
 pub struct Storage {
     chain: Chain,
+    access: AccessSettings,
     s3: S3,
+    ingest: Arc<Ingest>,
+    index: Option<Arc<Index>>,
     state: Mutex<State>,
-    /// Something was written to a store that is not the wanted one.
-    has_written: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    registry: Option<Arc<Registry>>,
+    /// What is in use.
+    backend: Option<Arc<Backend>>,
+    /// What is on the wanted store, once that was there: what it remembers outlives an absence.
+    wanted: Option<Arc<Backend>>,
+    /// Something was written to a store that is not the wanted one.
+    has_written: bool,
     /// A request could not be answered, so the store in use may be gone.
     is_doubted: bool,
     /// What went wrong last, and when.
@@ -73,50 +84,78 @@ pub struct NoStore(String);
 
 impl Storage {
     /// The stores of a chain; none is opened yet.
-    pub fn new(chain: Chain) -> Self {
+    pub fn new(chain: Chain, access: AccessSettings) -> Self {
         let s3 = S3::new(chain.s3.clone());
-        Self::with_s3(chain, s3)
+        Self::with_s3(chain, access, s3)
     }
 
     /// As [`new`](Self::new), with an S3 that is there already.
-    pub fn with_s3(chain: Chain, s3: S3) -> Self {
+    pub fn with_s3(chain: Chain, access: AccessSettings, s3: S3) -> Self {
+        let index = chain.index.clone().zip(chain.bucket.as_ref());
+        let index =
+            index.map(|(settings, bucket)| Arc::new(Index::new(Database::new(settings), bucket)));
         Self {
             chain,
+            access,
             s3,
+            ingest: Arc::default(),
+            index,
             state: Mutex::default(),
-            has_written: AtomicBool::new(false),
         }
     }
 
-    /// The registry of the store in use. Opens it where none is, and looks for a better one where that rested.
+    /// The same, where artifacts are taken in like this.
+    #[must_use]
+    pub fn asking(self, ingest: Ingest) -> Self {
+        Self {
+            ingest: Arc::new(ingest),
+            ..self
+        }
+    }
+
+    /// The index of the bucket, if there is one. It counts for the bucket only, not for what takes its place.
+    pub fn index(&self) -> Option<&Arc<Index>> {
+        self.index.as_ref()
+    }
+
+    /// What is on the store in use. Opens it where none is, and looks for a better one where that rested.
     ///
     /// # Errors
     ///
     /// [`NoStore`]: try again later.
-    pub async fn registry(&self) -> Result<Arc<Registry>, NoStore> {
-        if let Some(registry) = self.settled()? {
-            return Ok(registry);
+    pub async fn backend(&self) -> Result<Arc<Backend>, NoStore> {
+        if let Some(backend) = self.settled()? {
+            return Ok(backend);
         }
         let opened = self.open().await;
         let mut state = self.state();
         state.is_doubted = false;
         match opened {
             Ok(objects) => {
-                if objects.kind() == self.wanted() {
+                let is_wanted = objects.kind() == self.wanted();
+                if is_wanted {
                     state.failure = None;
                 }
-                if let Some(registry) = &state.registry
-                    && (registry.objects().kind() == objects.kind()
-                        || self.has_written.load(Ordering::SeqCst))
+                if let Some(backend) = &state.backend
+                    && (backend.kind() == objects.kind() || state.has_written)
                 {
-                    return Ok(Arc::clone(registry)); // another request was faster
+                    return Ok(Arc::clone(backend)); // another request was faster
                 }
-                let registry = Arc::new(Registry::new(objects));
-                state.registry = Some(Arc::clone(&registry));
-                Ok(registry)
+                let index = self.index().filter(|_| objects.kind() == StoreKind::S3);
+                let new = || {
+                    let (access, ingest) = (self.access.clone(), Arc::clone(&self.ingest));
+                    Arc::new(Backend::new(objects, access, ingest, index.cloned()))
+                };
+                let backend = if is_wanted {
+                    Arc::clone(state.wanted.get_or_insert_with(new))
+                } else {
+                    new()
+                };
+                state.backend = Some(Arc::clone(&backend));
+                Ok(backend)
             }
             Err(error) => {
-                state.registry = None;
+                state.backend = None;
                 Err(error)
             }
         }
@@ -127,34 +166,39 @@ impl Storage {
         self.state().is_doubted = true;
     }
 
-    /// The registry, for whoever wants to change something in it.
+    /// The same, for whoever wants to change something on it.
     ///
     /// # Errors
     ///
     /// [`NoStore`]: try again later.
-    pub async fn registry_to_write(&self) -> Result<Arc<Registry>, NoStore> {
-        let registry = self.registry().await?;
-        if registry.objects().kind() != self.wanted() {
-            self.has_written.store(true, Ordering::SeqCst);
+    pub async fn backend_to_write(&self) -> Result<Arc<Backend>, NoStore> {
+        loop {
+            let backend = self.backend().await?;
+            if backend.kind() == self.wanted() {
+                return Ok(backend);
+            }
+            let mut state = self.state();
+            // Not if another request has just gone back to the wanted one.
+            let in_use = state.backend.as_ref();
+            if in_use.is_some_and(|in_use| Arc::ptr_eq(in_use, &backend)) {
+                state.has_written = true;
+                return Ok(backend);
+            }
         }
-        Ok(registry)
     }
 
     /// What is in use, and why.
     pub fn report(&self) -> Report {
         let state = self.state();
         Report {
-            store: state
-                .registry
-                .as_ref()
-                .map(|registry| registry.objects().kind()),
+            store: state.backend.as_ref().map(|backend| backend.kind()),
             wanted: self.wanted(),
             failure: state.failure.as_ref().map(|(failure, _)| failure.clone()),
         }
     }
 
     /// What there is to answer with, if no better one is to be looked for now.
-    fn settled(&self) -> Result<Option<Arc<Registry>>, NoStore> {
+    fn settled(&self) -> Result<Option<Arc<Backend>>, NoStore> {
         let state = self.state();
         let rests = state
             .failure
@@ -163,13 +207,11 @@ impl Storage {
         if state.is_doubted {
             return Ok(None);
         }
-        match (&state.registry, rests) {
-            (Some(registry), rests)
-                if rests.is_some()
-                    || registry.objects().kind() == self.wanted()
-                    || self.has_written.load(Ordering::SeqCst) =>
+        match (&state.backend, rests) {
+            (Some(backend), rests)
+                if rests.is_some() || backend.kind() == self.wanted() || state.has_written =>
             {
-                Ok(Some(Arc::clone(registry)))
+                Ok(Some(Arc::clone(backend)))
             }
             (None, Some((failure, _))) => Err(NoStore(failure.clone())),
             _ => Ok(None),

@@ -4,11 +4,12 @@
     reason = "helpers of tests stop at what they do not expect"
 )]
 
+mod support;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use embedded_s3::{Credentials, Durability, EmbeddedS3, Options};
 use futures_util::FutureExt as _;
 use futures_util::future::{FusedFuture as _, join_all};
 use proptest::prelude::*;
@@ -17,22 +18,20 @@ use registry::artifact::Kind;
 use registry::audit::{
     ANCHOR_EVERY, Action, Actor, Entry, Head, Problem, Subject, Trail, Verified, VerifyError,
 };
-use registry::store::{BucketObjects, MemoryObjects, Objects};
-use shared::s3::S3;
-use tempfile::TempDir;
+use registry::store::{MemoryObjects, Objects};
 use time::macros::datetime;
 
 #[tokio::test]
 async fn entries_are_found_by_artifact_in_the_order_they_were_written() {
     let trail = trail(&memory());
     assert_eq!(trail.verify(None).await.unwrap().head.sequence, 0);
-    assert_eq!(trail.entries(&"1".parse().unwrap()).await.unwrap(), []);
+    assert_eq!(of(&trail, "1").await, []);
     // More than the anchor's step, so that some are in the index and some are not.
     for number in 0..3 * ANCHOR_EVERY + 5 {
         let id = if number % 3 == 0 { "1" } else { "12" };
         trail.record(entry(id, number)).await.unwrap();
     }
-    let own = trail.entries(&"1".parse().unwrap()).await.unwrap();
+    let own = of(&trail, "1").await;
     let expected: Vec<_> = (0..3 * ANCHOR_EVERY + 5)
         .filter(|number| number % 3 == 0)
         .map(|number| entry("1", number))
@@ -64,10 +63,7 @@ async fn a_new_process_goes_on_where_the_last_one_stopped() {
     }
     let verified = trail(&objects).verify(None).await.unwrap();
     assert_eq!((verified.head.sequence, verified.entries), (40, 40));
-    let entries = trail(&objects)
-        .entries(&"1".parse().unwrap())
-        .await
-        .unwrap();
+    let entries = of(&trail(&objects), "1").await;
     assert_eq!(
         users(&entries),
         (0..40).map(|n| n.to_string()).collect::<Vec<_>>()
@@ -76,7 +72,7 @@ async fn a_new_process_goes_on_where_the_last_one_stopped() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_thing_done_twice_at_the_same_time_is_there_twice() {
-    let (objects, _folder) = s3().await;
+    let (objects, _folder) = support::bucket().await;
     let instances: Vec<_> = (0..4).map(|_| trail(&objects)).collect();
     for _ in 0..10 {
         let written = instances.iter().map(|trail| trail.record(entry("1", 7)));
@@ -84,16 +80,13 @@ async fn the_same_thing_done_twice_at_the_same_time_is_there_twice() {
             written.unwrap();
         }
     }
-    let entries = trail(&objects)
-        .entries(&"1".parse().unwrap())
-        .await
-        .unwrap();
+    let entries = of(&trail(&objects), "1").await;
     assert_eq!(entries, vec![entry("1", 7); 40]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_writers_at_once_share_blocks_and_lose_nothing() {
-    let (objects, _folder) = s3().await;
+    let (objects, _folder) = support::bucket().await;
     let instances: Vec<_> = (0..8).map(|_| Arc::new(trail(&objects))).collect();
     let writers = (0..200).map(|number: u64| {
         let trail = Arc::clone(
@@ -113,17 +106,14 @@ async fn many_writers_at_once_share_blocks_and_lose_nothing() {
     assert!(verified.head.sequence < 200, "entries share blocks");
     let mut found = BTreeSet::new();
     for id in 0..5 {
-        let entries = trail(&objects)
-            .entries(&id.to_string().parse().unwrap())
-            .await;
-        found.extend(users(&entries.unwrap()));
+        found.extend(users(&of(&trail(&objects), &id.to_string()).await));
     }
     assert_eq!(found.len(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_is_there_once_though_writers_are_interrupted() {
-    let (objects, _folder) = s3().await;
+    let (objects, _folder) = support::bucket().await;
     let instances: Vec<_> = (0..3).map(|_| Arc::new(trail(&objects))).collect();
     let mut writers = Vec::new();
     for number in 0..240_u64 {
@@ -153,12 +143,7 @@ async fn what_was_acknowledged_is_there_once_though_writers_are_interrupted() {
     }
     assert!(acknowledged.len() >= 160);
     trail(&objects).verify(None).await.unwrap();
-    let found = users(
-        &trail(&objects)
-            .entries(&"1".parse().unwrap())
-            .await
-            .unwrap(),
-    );
+    let found = users(&of(&trail(&objects), "1").await);
     let once: BTreeSet<_> = found.iter().cloned().collect();
     assert_eq!(found.len(), once.len(), "nothing is there twice");
     assert!(once.is_superset(&acknowledged));
@@ -166,7 +151,7 @@ async fn what_was_acknowledged_is_there_once_though_writers_are_interrupted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_for_a_writer_that_is_interrupted_is_written_once() {
-    let (objects, _folder) = s3().await;
+    let (objects, _folder) = support::bucket().await;
     for polls in 0..24 {
         let id = format!("{polls}");
         let trail = trail(&objects);
@@ -193,7 +178,7 @@ async fn who_waits_for_a_writer_that_is_interrupted_is_written_once() {
         if !waiting.is_terminated() {
             waiting.await.unwrap();
         }
-        let found = users(&trail.entries(&id.parse().unwrap()).await.unwrap());
+        let found = users(&of(&trail, &id).await);
         assert_eq!(
             found.iter().filter(|user| *user == "2").count(),
             1,
@@ -259,6 +244,46 @@ async fn a_lost_or_older_anchor_is_told_by_the_blocks_that_knew_it() {
     assert!(matches!(trail.verify(None).await, Err(VerifyError::Anchor)));
     objects.delete("audit/head.json").await.unwrap();
     assert!(trail.verify(None).await.is_err());
+}
+
+#[tokio::test]
+async fn a_long_trail_is_verified_piece_by_piece_and_each_is_tied_to_the_last() {
+    let objects = memory();
+    for number in 0..150 {
+        // The first ones are sealed by a key that is not ours any more; those after them vouch for them.
+        let signing = if number < 70 { 8 } else { 7 };
+        let trail = Trail::new(objects.clone(), keys(signing, &[]));
+        trail.record(entry("1", number)).await.unwrap();
+    }
+    let trail = trail(&objects);
+    let whole = trail.verify(None).await.unwrap();
+    let (mut pieces, mut entries, mut from) = (0, 0, None);
+    let head = loop {
+        let piece = trail.verify_some(from.as_ref(), None, 40).await.unwrap();
+        (pieces, entries) = (pieces + 1, entries + piece.entries);
+        if piece.is_complete {
+            break piece.head;
+        }
+        from = Some(piece.head);
+    };
+    assert_eq!((&head, entries), (&whole.head, 150));
+    assert!(pieces > 3);
+    let from = from.unwrap();
+    let text = from.to_string();
+    assert_eq!(text.parse(), Ok(from.clone()));
+    let other: Head = format!("{}:{}", from.sequence, "0".repeat(64))
+        .parse()
+        .unwrap();
+    let answer = trail.verify_some(Some(&other), None, 40).await;
+    assert_broken(&answer, from.sequence, Problem::Changed);
+    for sequence in from.sequence..=head.sequence {
+        objects.delete(&block(sequence)).await.unwrap();
+    }
+    let answer = trail.verify_some(Some(&from), None, 40).await;
+    assert_broken(&answer, from.sequence, Problem::Missing);
+    for text in ["", "1", "1:", "x:00", "-1:00", &text.to_uppercase()] {
+        assert!(text.parse::<Head>().is_err(), "{text}");
+    }
 }
 
 #[tokio::test]
@@ -361,7 +386,7 @@ async fn write_in_turns(objects: &Objects, turns: &[(usize, u64)]) -> Verified {
     }
     let verified = trail(objects).verify(None).await.unwrap();
     assert_eq!(verified.entries, number);
-    let found = users(&trail(objects).entries(&"1".parse().unwrap()).await.unwrap());
+    let found = users(&of(&trail(objects), "1").await);
     assert_eq!(
         found,
         (0..number)
@@ -416,6 +441,24 @@ fn assert_broken(answer: &Result<Verified, VerifyError>, place: u64, expected: P
     );
 }
 
+/// All entries of an artifact, in pages of as few as can be.
+async fn of(trail: &Trail, id: &str) -> Vec<Entry> {
+    let id = id.parse().unwrap();
+    let (whole, next) = trail.entries(&id, 0, usize::MAX).await.unwrap();
+    assert_eq!(next, None);
+    let (mut entries, mut after) = (Vec::new(), 0);
+    loop {
+        let (page, next) = trail.entries(&id, after, 1).await.unwrap();
+        entries.extend(page);
+        match next {
+            Some(next) => after = next,
+            None => break,
+        }
+    }
+    assert_eq!(entries, whole);
+    whole
+}
+
 fn users(entries: &[Entry]) -> Vec<String> {
     entries
         .iter()
@@ -455,20 +498,4 @@ fn trail(objects: &Objects) -> Trail {
 
 fn memory() -> Objects {
     Objects::Memory(MemoryObjects::default())
-}
-
-async fn s3() -> (Objects, TempDir) {
-    let folder = TempDir::new().unwrap();
-    let credentials = Credentials {
-        access_key_id: "test".to_owned(),
-        secret_access_key: "secret".to_owned(),
-    };
-    let options = Options {
-        durability: Durability::Relaxed,
-        ..Options::new(folder.path(), credentials)
-    };
-    let store = EmbeddedS3::open(options).await.unwrap();
-    let bucket = S3::with_client(store.client()).bucket("registry");
-    bucket.ensure().await.unwrap();
-    (Objects::S3(BucketObjects::new(bucket)), folder)
 }

@@ -1,30 +1,16 @@
 //! The API as a client of HTTP sees it.
-#![expect(
-    clippy::unwrap_used,
-    reason = "helpers of tests stop at what they do not expect"
-)]
 
 mod support;
 
-use std::fmt::Write as _;
-use std::sync::Arc;
-
-use axum::Router;
-use axum::body::{Body, to_bytes};
-use axum::http::{Request, Response};
+use axum::body::Body;
+use axum::http::Request;
 use embedded_s3::{Fault, Target};
 use lambda_http::tower::ServiceExt as _;
-use registry::http::{Caller, Denied, Gate, Permissions, router};
-use registry::registry::Registry;
+use registry::http::{router, router_at};
 use registry::storage::{Chain, Storage};
 use serde_json::{Value, json};
 use shared::s3::{S3, Settings};
-
-/// A client of an API whose stores are in memory.
-struct Client {
-    router: Router,
-    registry: Arc<Registry>,
-}
+use support::client::{access, admin, body_of, request, start};
 
 #[tokio::test]
 async fn artifacts_are_read_changed_and_deleted() {
@@ -37,21 +23,21 @@ async fn artifacts_are_read_changed_and_deleted() {
     content-type: application/json
     x-holdfast-store: memory
 
-    {"metadata":{"name":"audience-classifier","id":"3847247294","type":"model"},"data":{"url":"https://example.com/3847247294","download_url":"https://example.com/3847247294"}}
+    {"metadata":{"name":"audience-classifier","id":"3847247294","type":"model"},"data":{"url":"https://example.com/3847247294","download_url":"/artifacts/model/3847247294/download"}}
     "#);
     insta::assert_snapshot!(client.send("GET", "/artifact/model/3847247294", "").await, @r#"
     200 OK
     content-type: application/json
     x-holdfast-store: memory
 
-    {"metadata":{"name":"audience-classifier","id":"3847247294","type":"model"},"data":{"url":"https://example.com/3847247294","download_url":"https://example.com/3847247294"}}
+    {"metadata":{"name":"audience-classifier","id":"3847247294","type":"model"},"data":{"url":"https://example.com/3847247294","download_url":"/artifacts/model/3847247294/download"}}
     "#);
     insta::assert_snapshot!(client.send("GET", "/package/3847247294", "").await, @r#"
     200 OK
     content-type: application/json
     x-holdfast-store: memory
 
-    {"metadata":{"name":"audience-classifier","id":"3847247294","type":"model"},"data":{"url":"https://example.com/3847247294","download_url":"https://example.com/3847247294"}}
+    {"metadata":{"name":"audience-classifier","id":"3847247294","type":"model"},"data":{"url":"https://example.com/3847247294","download_url":"/artifacts/model/3847247294/download"}}
     "#);
     insta::assert_snapshot!(client.send("GET", "/artifacts/dataset/3847247294", "").await, @r#"
     404 Not Found
@@ -69,7 +55,7 @@ async fn artifacts_are_read_changed_and_deleted() {
     content-type: application/json
     x-holdfast-store: memory
 
-    {"metadata":{"name":"audience-classifier","id":"3847247294","type":"model"},"data":{"url":"https://example.com/new","download_url":"https://example.com/new"}}
+    {"metadata":{"name":"audience-classifier","id":"3847247294","type":"model"},"data":{"url":"https://example.com/new","download_url":"/artifacts/model/3847247294/download"}}
     "#);
     let other_name = change.to_string().replace("audience", "other");
     insta::assert_snapshot!(client.send("PUT", "/artifacts/model/3847247294", &other_name).await, @r#"
@@ -111,7 +97,7 @@ async fn an_artifact_is_registered_once() {
         created,
         json!({
             "metadata": { "name": "bert-base-uncased", "id": id, "type": "model" },
-            "data": { "url": body["url"], "download_url": body["url"] },
+            "data": { "url": body["url"], "download_url": format!("/artifacts/model/{id}/download") },
         })
     );
     let (status, again) = client.json("POST", "/artifact/model", &body).await;
@@ -224,11 +210,55 @@ async fn odd_names_arrive_through_every_gateway() {
             env!("CARGO_MANIFEST_DIR")
         );
         let text = std::fs::read_to_string(file).unwrap();
-        let text = text.replace("bearer sample", "admin");
+        let text = text.replace("bearer sample", &client.admin);
         let request = lambda_http::request::from_str(&text).unwrap();
         let answer = client.answer(request.map(|_| Body::empty())).await;
         assert_eq!(answer.status(), 200, "{event}");
     }
+}
+
+#[tokio::test]
+async fn the_address_of_a_download_is_the_one_that_was_asked() {
+    let client = start().await;
+    let host = "https://a1b2c3d4e5.execute-api.us-east-1.amazonaws.com";
+    for (event, path, origin) in [
+        // A REST API has its stage in the address, and not in the path that it hands on.
+        ("rest-api-create", "/artifact/model", format!("{host}/prod")),
+        ("http-api-query", "/artifacts", host.to_owned()),
+    ] {
+        let file = format!(
+            "{}/../../events/registry.{event}.json",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let text = std::fs::read_to_string(file).unwrap();
+        let event = lambda_http::request::from_str(&text).unwrap();
+        let mut request =
+            event.map(|_| Body::from(format!(r#"{{"url": "https://a.example{path}"}}"#)));
+        *request.method_mut() = "POST".parse().unwrap();
+        *request.uri_mut() = "/artifact/model".parse().unwrap();
+        let token = client.admin.parse().unwrap();
+        request.headers_mut().insert("x-authorization", token);
+        let answer = client.answer(request).await;
+        assert_eq!(answer.status(), 201);
+        let artifact: Value = serde_json::from_slice(&body_of(answer).await).unwrap();
+        let address = artifact["data"]["download_url"].as_str().unwrap();
+        let id = artifact["metadata"]["id"].as_str().unwrap();
+        assert_eq!(address, format!("{origin}/artifacts/model/{id}/download"));
+    }
+    let storage = Storage::new(Chain::default(), access());
+    let url = Some("https://models.example/registry".parse().unwrap());
+    let answer = router_at(storage, url)
+        .oneshot(request(
+            "POST",
+            "/artifact/model",
+            Some(&client.admin),
+            r#"{"url": "https://a.example"}"#,
+        ))
+        .await
+        .unwrap();
+    let artifact: Value = serde_json::from_slice(&body_of(answer).await).unwrap();
+    let address = artifact["data"]["download_url"].as_str().unwrap();
+    assert!(address.starts_with("https://models.example/registry/artifacts/model/"));
 }
 
 #[tokio::test]
@@ -334,7 +364,7 @@ async fn bad_input_is_the_clients_mistake_and_told_as_a_problem() {
         ("GET", "/health/components?windowMinutes=x", "", 400),
     ] {
         let answer = client
-            .answer(request(method, path, Some("admin"), body))
+            .answer(request(method, path, Some(&client.admin), body))
             .await;
         let what = format!("{method} {path} {}", body.get(..60).unwrap_or(body));
         assert_eq!(answer.status(), status, "{what}");
@@ -352,56 +382,11 @@ async fn bad_input_is_the_clients_mistake_and_told_as_a_problem() {
         assert_eq!(problem["status"], status, "{what}");
         assert!(problem["title"].is_string(), "{what}");
     }
-    let broken = Request::post("/artifact/model").header("x-authorization", "admin");
+    let broken = Request::post("/artifact/model").header("x-authorization", &client.admin);
     let broken = broken
         .body(Body::from(&b"{\"url\": \"\xff\"}"[..]))
         .unwrap();
     assert_eq!(client.answer(broken).await.status(), 400);
-}
-
-#[tokio::test]
-async fn nobody_gets_in_without_a_token_or_does_more_than_is_allowed() {
-    let client = start().await;
-    client.put("3847247294", "bert", "model").await;
-    for (method, path, body) in [
-        ("POST", "/artifacts", "[]"),
-        ("GET", "/artifacts/model/3847247294", ""),
-        ("PUT", "/artifacts/model/3847247294", ""),
-        ("DELETE", "/artifacts/model/3847247294", ""),
-        ("POST", "/artifact/model", r#"{"url": "https://a.example"}"#),
-        ("GET", "/artifact/byName/bert", ""),
-        ("POST", "/artifact/byRegEx", r#"{"regex": "a"}"#),
-        ("DELETE", "/reset", ""),
-        ("GET", "/package/3847247294", ""),
-    ] {
-        for token in [None, Some("wrong"), Some("")] {
-            let answer = client.answer(request(method, path, token, body)).await;
-            assert_eq!(answer.status(), 403, "{method} {path} {token:?}");
-        }
-    }
-    for (token, method, path, body, status) in [
-        ("searcher", "POST", "/artifacts", "[]", 200),
-        ("searcher", "GET", "/artifacts/model/3847247294", "", 403),
-        ("searcher", "DELETE", "/artifacts/model/3847247294", "", 403),
-        (
-            "searcher",
-            "POST",
-            "/artifact/model",
-            r#"{"url": "https://a.example"}"#,
-            403,
-        ),
-        ("searcher", "DELETE", "/reset", "", 401),
-        ("admin", "DELETE", "/reset", "", 200),
-        ("admin", "GET", "/artifacts/model/3847247294", "", 404),
-    ] {
-        let answer = client
-            .answer(request(method, path, Some(token), body))
-            .await;
-        assert_eq!(answer.status(), status, "{token} {method} {path}");
-    }
-    let standard = Request::post("/artifacts").header("Authorization", "admin");
-    let standard = standard.body(Body::from("[]")).unwrap();
-    assert_eq!(client.answer(standard).await.status(), 200);
 }
 
 #[tokio::test]
@@ -431,12 +416,14 @@ async fn a_version_is_not_sent_again_and_changed_only_if_it_is_still_that_one() 
     let client = start().await;
     client.put("3847247294", "bert", "model").await;
     let path = "/artifacts/model/3847247294";
-    let first = client.answer(request("GET", path, Some("admin"), "")).await;
+    let first = client
+        .answer(request("GET", path, Some(&client.admin), ""))
+        .await;
     let etag = first.headers()["etag"].to_str().unwrap().to_owned();
     let with = |method: &str, name: &str, value: &str, body: &'static str| {
         let request = Request::builder().method(method).uri(path);
         let request = request
-            .header("x-authorization", "admin")
+            .header("x-authorization", &client.admin)
             .header(name, value);
         request.body(Body::from(body)).unwrap()
     };
@@ -470,7 +457,8 @@ async fn health_needs_no_token_and_tells_the_store() {
         health["components"][0]["metrics"],
         json!({ "store": "memory", "wanted": "memory" })
     );
-    assert_eq!(health["components"][1]["timeline"][0]["value"], 1);
+    // The login of this test, and the request before this one.
+    assert_eq!(health["components"][1]["timeline"][0]["value"], 2);
     let (_, tracks) = client.anonymous("/tracks").await;
     assert_eq!(
         tracks,
@@ -480,18 +468,19 @@ async fn health_needs_no_token_and_tells_the_store() {
 
 #[tokio::test]
 async fn in_production_nothing_is_written_where_it_could_vanish() {
+    let admin = admin().await;
     let chain = Chain {
         bucket: Some("registry".to_owned()),
         s3: nowhere(),
         is_production: true,
         ..Chain::default()
     };
-    let client = router(Storage::new(chain.clone()), gate());
+    let client = router(Storage::new(chain.clone(), access()));
     let create = || {
         request(
             "POST",
             "/artifact/model",
-            Some("admin"),
+            Some(&admin),
             r#"{"url": "https://a.example"}"#,
         )
     };
@@ -511,7 +500,7 @@ async fn in_production_nothing_is_written_where_it_could_vanish() {
         allow_volatile: true,
         ..chain
     };
-    let client = router(Storage::new(chain), gate());
+    let client = router(Storage::new(chain, access()));
     let taken = client.clone().oneshot(create()).await.unwrap();
     assert_eq!(
         (
@@ -530,6 +519,7 @@ async fn in_production_nothing_is_written_where_it_could_vanish() {
 
 #[tokio::test]
 async fn elsewhere_a_file_takes_the_place_of_s3_and_memory_that_of_a_file() {
+    let admin = admin().await;
     let folder = tempfile::TempDir::new().unwrap();
     for (file, store) in [
         ("registry.db", "sqlite"),
@@ -541,9 +531,9 @@ async fn elsewhere_a_file_takes_the_place_of_s3_and_memory_that_of_a_file() {
             sqlite: Some(folder.path().join(file)),
             ..Chain::default()
         };
-        let client = router(Storage::new(chain), gate());
+        let client = router(Storage::new(chain, access()));
         let answer = client
-            .oneshot(request("POST", "/artifacts", Some("admin"), "[]"))
+            .oneshot(request("POST", "/artifacts", Some(&admin), "[]"))
             .await
             .unwrap();
         assert_eq!(answer.status(), 200);
@@ -553,19 +543,20 @@ async fn elsewhere_a_file_takes_the_place_of_s3_and_memory_that_of_a_file() {
 
 #[tokio::test]
 async fn while_s3_fails_answers_say_so_and_afterwards_all_is_there() {
+    let admin = admin().await;
     let (store, _folder) = support::embedded().await;
     let chain = Chain {
         bucket: Some("made-by-the-function".to_owned()),
         is_production: true,
         ..Chain::default()
     };
-    let storage = Storage::with_s3(chain, S3::with_client(store.client()));
-    let client = router(storage, gate());
+    let storage = Storage::with_s3(chain, access(), S3::with_client(store.client()));
+    let client = router(storage);
     let create = || {
         request(
             "POST",
             "/artifact/model",
-            Some("admin"),
+            Some(&admin),
             r#"{"url": "https://a.example"}"#,
         )
     };
@@ -588,7 +579,7 @@ async fn while_s3_fails_answers_say_so_and_afterwards_all_is_there() {
     for (method, path) in [("POST", "/artifacts"), ("GET", &*path)] {
         let answer = client
             .clone()
-            .oneshot(request(method, path, Some("admin"), "[]"))
+            .oneshot(request(method, path, Some(&admin), "[]"))
             .await
             .unwrap();
         assert_eq!(
@@ -599,40 +590,10 @@ async fn while_s3_fails_answers_say_so_and_afterwards_all_is_there() {
     store.faults().clear();
     let read = client
         .clone()
-        .oneshot(request("GET", &path, Some("admin"), ""))
+        .oneshot(request("GET", &path, Some(&admin), ""))
         .await
         .unwrap();
     assert_eq!(read.status(), 200);
-}
-
-async fn start() -> Client {
-    let storage = Storage::new(Chain::default());
-    let registry = storage.registry().await.unwrap();
-    Client {
-        router: router(storage, gate()),
-        registry,
-    }
-}
-
-/// Lets in an admin, and somebody who may only search; each one's name is the token.
-fn gate() -> Gate {
-    Gate::new(async |token: Option<String>| {
-        let permissions = match token.as_deref() {
-            Some("admin") => Permissions {
-                admin: true,
-                ..Permissions::default()
-            },
-            Some("searcher") => Permissions {
-                search: true,
-                ..Permissions::default()
-            },
-            _ => return Err(Denied::Token),
-        };
-        Ok(Caller {
-            name: token.unwrap_or_default(),
-            permissions,
-        })
-    })
 }
 
 /// An S3 that nobody listens at.
@@ -644,70 +605,4 @@ fn nowhere() -> Settings {
         )),
         ..Settings::default()
     }
-}
-
-impl Client {
-    /// Puts an artifact with an id of the test's choice.
-    async fn put(&self, id: &str, name: &str, kind: &str) {
-        let record = json!({
-            "metadata": { "id": id, "name": name, "type": kind },
-            "data": { "url": format!("https://example.com/{id}") },
-        });
-        let key = format!("artifacts/{id}/metadata.json");
-        let bytes = record.to_string().into_bytes();
-        self.registry.objects().create(&key, bytes).await.unwrap();
-    }
-
-    async fn answer(&self, request: Request<Body>) -> Response<Body> {
-        self.router.clone().oneshot(request).await.unwrap()
-    }
-
-    /// What an admin is answered, as text.
-    async fn send(&self, method: &str, path: &str, body: &str) -> String {
-        let answer = self
-            .answer(request(method, path, Some("admin"), body))
-            .await;
-        let mut text = format!("{}\n", answer.status());
-        for name in ["content-type", "location", "offset", "x-holdfast-store"] {
-            if let Some(value) = answer.headers().get(name) {
-                writeln!(text, "{name}: {}", value.to_str().unwrap()).unwrap();
-            }
-        }
-        let body = String::from_utf8(body_of(answer).await).unwrap();
-        format!("{text}\n{body}")
-    }
-
-    async fn json(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
-        let request = request(method, path, Some("admin"), &body.to_string());
-        let answer = self.answer(request).await;
-        let status = answer.status().as_u16();
-        (
-            status,
-            serde_json::from_slice(&body_of(answer).await).unwrap(),
-        )
-    }
-
-    async fn anonymous(&self, path: &str) -> (u16, Value) {
-        let answer = self.answer(request("GET", path, None, "")).await;
-        let status = answer.status().as_u16();
-        (
-            status,
-            serde_json::from_slice(&body_of(answer).await).unwrap(),
-        )
-    }
-}
-
-fn request(method: &str, path: &str, token: Option<&str>, body: &str) -> Request<Body> {
-    let mut request = Request::builder().method(method).uri(path);
-    if let Some(token) = token {
-        request = request.header("X-Authorization", token);
-    }
-    request.body(Body::from(body.to_owned())).unwrap()
-}
-
-async fn body_of(answer: Response<Body>) -> Vec<u8> {
-    to_bytes(answer.into_body(), usize::MAX)
-        .await
-        .unwrap()
-        .to_vec()
 }

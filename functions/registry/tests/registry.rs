@@ -15,7 +15,9 @@ use registry::artifact::{Id, Kind};
 use registry::registry::{Change, Error, Page, Registry, Span, Wanted};
 use registry::store::{Objects, StoreError};
 use serde_json::json;
-use support::{Break, Counter, create, draft, in_memory, is_not_found, named, stores};
+use support::{
+    Break, Counter, Indexes, create, draft, in_memory_indexed, is_not_found, named, stores, tester,
+};
 
 const URL: &str = "https://huggingface.co/google-bert/bert-base-uncased";
 const OTHER: &str = "https://huggingface.co/openai/whisper-tiny";
@@ -24,7 +26,7 @@ const OTHER: &str = "https://huggingface.co/openai/whisper-tiny";
 async fn of_fifty_identical_registrations_one_succeeds() {
     let stores = stores().await;
     for objects in &stores.all {
-        let registry = Arc::new(Registry::new(objects.clone()));
+        let registry = Arc::new(stores.indexes.registry(objects));
         let creators = (0..50).map(|_| {
             let registry = Arc::clone(&registry);
             tokio::spawn(async move { registry.create(draft(Kind::Model, URL)).await })
@@ -45,7 +47,7 @@ async fn of_fifty_identical_registrations_one_succeeds() {
 
 #[tokio::test]
 async fn the_same_url_may_be_a_model_and_code_and_the_same_name_may_have_two_urls() {
-    let registry = in_memory();
+    let (registry, _indexes) = in_memory_indexed().await;
     create(&registry, named(Kind::Model, "a", URL)).await;
     create(&registry, named(Kind::Code, "a", URL)).await;
     create(&registry, named(Kind::Model, "a", OTHER)).await;
@@ -57,8 +59,9 @@ async fn the_same_url_may_be_a_model_and_code_and_the_same_name_may_have_two_url
 
 #[tokio::test]
 async fn a_claim_whose_artifact_never_came_is_respected_for_a_minute_and_then_taken_over() {
-    for objects in &stores().await.all {
-        let registry = Registry::new(objects.clone());
+    let stores = stores().await;
+    for objects in &stores.all {
+        let registry = stores.indexes.registry(objects);
         let lost: Id = "1111111111".parse().unwrap();
         claim(objects, &lost, URL, 30).await;
         let refused = registry.create(draft(Kind::Model, URL)).await.unwrap_err();
@@ -77,8 +80,9 @@ async fn a_claim_whose_artifact_never_came_is_respected_for_a_minute_and_then_ta
 
 #[tokio::test]
 async fn a_claim_of_an_update_that_never_came_is_taken_over_and_the_update_refused() {
-    for objects in &stores().await.all {
-        let registry = Registry::new(objects.clone());
+    let stores = stores().await;
+    for objects in &stores.all {
+        let registry = stores.indexes.registry(objects);
         let (record, etag) = registry.create(draft(Kind::Model, URL)).await.unwrap();
         claim(objects, &record.id, OTHER, 90).await;
         create(&registry, draft(Kind::Model, OTHER)).await;
@@ -92,7 +96,7 @@ async fn a_claim_of_an_update_that_never_came_is_taken_over_and_the_update_refus
 
 #[tokio::test]
 async fn a_claim_that_is_no_claim_does_not_bar_its_url() {
-    let registry = in_memory();
+    let (registry, _indexes) = in_memory_indexed().await;
     let key = claim_key(URL).await;
     registry
         .objects()
@@ -104,8 +108,9 @@ async fn a_claim_that_is_no_claim_does_not_bar_its_url() {
 
 #[tokio::test]
 async fn an_update_moves_the_claim_with_the_url() {
-    for objects in &stores().await.all {
-        let registry = Registry::new(objects.clone());
+    let stores = stores().await;
+    for objects in &stores.all {
+        let registry = stores.indexes.registry(objects);
         let id = create(&registry, named(Kind::Model, "a", URL)).await;
         update(&registry, &id, OTHER).await.unwrap();
         assert_eq!(registry.find(&id).await.unwrap().0.url, OTHER);
@@ -125,12 +130,12 @@ async fn an_update_moves_the_claim_with_the_url() {
 
 #[tokio::test]
 async fn an_update_must_name_the_artifact_and_may_ask_for_what_it_has_seen() {
-    let registry = in_memory();
+    let (registry, _indexes) = in_memory_indexed().await;
     let (record, etag) = registry.create(named(Kind::Model, "a", URL)).await.unwrap();
     let change = |name: &str| Change {
         name: name.to_owned(),
         source: OTHER.parse().unwrap(),
-        user: "tester".to_owned(),
+        user: tester(),
         etag: Some(etag.clone()),
     };
     let update = async |kind, name| registry.update(kind, &record.id, &change(name)).await;
@@ -150,7 +155,7 @@ async fn an_update_must_name_the_artifact_and_may_ask_for_what_it_has_seen() {
 async fn concurrent_updates_all_happen_and_leave_one_artifact_per_url() {
     let stores = stores().await;
     for objects in &stores.all {
-        let registry = Arc::new(Registry::new(objects.clone()));
+        let registry = Arc::new(stores.indexes.registry(objects));
         let (record, _) = registry.create(named(Kind::Model, "a", URL)).await.unwrap();
         let id = record.id;
         let writers = (0..6).map(|number| {
@@ -180,19 +185,29 @@ async fn concurrent_updates_all_happen_and_leave_one_artifact_per_url() {
 
 #[tokio::test]
 async fn a_deletion_takes_the_artifact_its_files_and_its_claim_and_nothing_else() {
-    for objects in &stores().await.all {
-        let registry = Registry::new(objects.clone());
+    let stores = stores().await;
+    for objects in &stores.all {
+        let registry = stores.indexes.registry(objects);
         let id = create(&registry, draft(Kind::Dataset, URL)).await;
         let other = create(&registry, draft(Kind::Dataset, OTHER)).await;
         for id in [&id, &other] {
             let file = format!("artifacts/{id}/files/a.bin");
             objects.create(&file, b"bytes".to_vec()).await.unwrap();
         }
-        assert!(is_not_found(&registry.delete(Kind::Model, &id).await));
-        registry.delete(Kind::Dataset, &id).await.unwrap();
-        assert!(is_not_found(&registry.delete(Kind::Dataset, &id).await));
+        assert!(is_not_found(
+            &registry.delete(Kind::Model, &id, &tester()).await
+        ));
+        registry
+            .delete(Kind::Dataset, &id, &tester())
+            .await
+            .unwrap();
+        assert!(is_not_found(
+            &registry.delete(Kind::Dataset, &id, &tester()).await
+        ));
         assert!(is_not_found(&registry.find(&id).await));
-        let left = objects.list("", None, 100).await.unwrap();
+        let mut left = objects.list("", None, 100).await.unwrap();
+        // What was done to it stays.
+        left.retain(|object| !object.key.starts_with("audit/"));
         assert_eq!(left.len(), 3, "{left:?}");
         assert!(left.iter().all(|object| !object.key.contains(id.as_str())));
         let again = create(&registry, draft(Kind::Dataset, URL)).await;
@@ -202,7 +217,7 @@ async fn a_deletion_takes_the_artifact_its_files_and_its_claim_and_nothing_else(
 
 #[tokio::test]
 async fn queries_are_a_union_by_exact_name_and_kind() {
-    let registry = in_memory();
+    let (registry, _indexes) = in_memory_indexed().await;
     assert!(everything(&registry).await.artifacts.is_empty());
     for (kind, name) in [
         (Kind::Model, "bert"),
@@ -268,8 +283,9 @@ async fn queries_are_a_union_by_exact_name_and_kind() {
 
 #[tokio::test]
 async fn pages_neither_repeat_nor_miss_what_was_there_while_others_write() {
-    for objects in &stores().await.all {
-        let registry = Registry::new(objects.clone());
+    let stores = stores().await;
+    for objects in &stores.all {
+        let registry = stores.indexes.registry(objects);
         let mut there = Vec::new();
         for number in 0..25 {
             let url = format!("https://example.com/{number}");
@@ -289,7 +305,7 @@ async fn pages_neither_repeat_nor_miss_what_was_there_while_others_write() {
             let Some(next) = page.next else { break };
             // The last one of the page goes, and another one comes.
             let last = seen.last().unwrap();
-            registry.delete(Kind::Model, last).await.unwrap();
+            registry.delete(Kind::Model, last, &tester()).await.unwrap();
             let url = format!("https://example.com/new/{}", seen.len());
             create(&registry, draft(Kind::Model, &url)).await;
             // A client hands the text back.
@@ -316,8 +332,9 @@ async fn pages_neither_repeat_nor_miss_what_was_there_while_others_write() {
 
 #[tokio::test]
 async fn patterns_are_searched_in_names_and_descriptions() {
-    for objects in &stores().await.all {
-        let registry = Registry::new(objects.clone());
+    let stores = stores().await;
+    for objects in &stores.all {
+        let registry = stores.indexes.registry(objects);
         let by_name = create(&registry, named(Kind::Model, "audience-classifier", URL)).await;
         let by_text = create(&registry, named(Kind::Model, "other", OTHER)).await;
         describe(
@@ -326,6 +343,7 @@ async fn patterns_are_searched_in_names_and_descriptions() {
             "# Title\nbetter than audience-classifier",
         )
         .await;
+        support::catch_up(&registry).await;
         let found = async |pattern: &str| match registry.by_regex(pattern).await {
             Err(Error::NotFound) => Vec::new(),
             found => found
@@ -353,8 +371,9 @@ async fn patterns_are_searched_in_names_and_descriptions() {
 
 #[tokio::test]
 async fn what_others_wrote_is_found_and_what_is_damaged_left_out() {
-    for objects in &stores().await.all {
-        let registry = Registry::new(objects.clone());
+    let stores = stores().await;
+    for objects in &stores.all {
+        let registry = stores.indexes.registry(objects);
         for (id, text) in [
             (
                 "0001",
@@ -381,23 +400,33 @@ async fn what_others_wrote_is_found_and_what_is_damaged_left_out() {
         assert_eq!(registry.by_regex("found").await.unwrap().len(), 1);
         let damaged = registry.find(&"0002".parse().unwrap()).await;
         assert!(matches!(damaged, Err(Error::Unreadable(_))));
-        registry.delete(Kind::Model, &old).await.unwrap();
+        registry.delete(Kind::Model, &old, &tester()).await.unwrap();
         assert!(is_not_found(&registry.find(&old).await));
     }
 }
 
 #[tokio::test]
 async fn a_reset_leaves_nothing_and_bars_nothing() {
-    for objects in &stores().await.all {
-        let registry = Registry::new(objects.clone());
+    let stores = stores().await;
+    for objects in &stores.all {
+        let registry = stores.indexes.registry(objects);
         create(&registry, draft(Kind::Model, URL)).await;
         objects
             .create("users/admin.json", b"{}".to_vec())
             .await
             .unwrap();
-        registry.reset().await.unwrap();
+        registry.reset(&tester()).await.unwrap();
         assert!(everything(&registry).await.artifacts.is_empty());
-        assert_eq!(objects.list("", None, 10).await.unwrap().len(), 1);
+        let left = objects.list("", None, 10).await.unwrap();
+        let left: Vec<&str> = left.iter().map(|object| object.key.as_str()).collect();
+        assert_eq!(
+            left,
+            [
+                "audit/00000000000000000001.json", // the registration
+                "audit/00000000000000000002.json", // the deletion
+                "users/admin.json",
+            ]
+        );
         create(&registry, draft(Kind::Model, URL)).await;
     }
 }
@@ -405,35 +434,34 @@ async fn a_reset_leaves_nothing_and_bars_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn five_hundred_artifacts_are_eight_rounds_cold_and_one_listing_warm() {
     let (store, _folder) = support::embedded().await;
-    let writer = Counter::default().bucket(&store);
+    let indexes = Indexes::start().await;
+    let writer = Arc::new(indexes.registry(&Counter::default().bucket(&store)));
     let writers = (0..500).map(|number| {
-        let writer = writer.clone();
-        tokio::spawn(async move {
-            let registry = Registry::new(writer);
-            create(
-                &registry,
-                draft(Kind::Model, &format!("https://example.com/{number}")),
-            )
-            .await
-        })
+        let writer = Arc::clone(&writer);
+        let draft = draft(Kind::Model, &format!("https://example.com/{number}"));
+        tokio::spawn(async move { create(&writer, draft).await })
     });
     for created in join_all(writers).await {
         created.unwrap();
     }
     store.faults().set_latency(Duration::from_millis(15));
     let counter = Counter::default();
-    let registry = Registry::new(counter.bucket(&store));
+    let registry = indexes.registry(&counter.bucket(&store));
     assert_eq!(everything(&registry).await.artifacts.len(), 500);
-    // With 64 at a time, 500 are eight rounds: with the listing, nine times the latency of S3.
-    assert_eq!(counter.take(), (1, 500, 64));
+    // With 64 at a time, 500 are eight rounds: with the listing, nine times the latency of S3. An index has it all.
+    let (cold, listing, read) = if support::has_index() {
+        ((0, 0, 0), (0, 0, 0), (0, 0, 0))
+    } else {
+        ((1, 500, 64), (1, 0, 1), (1, 1, 1))
+    };
+    assert_eq!(counter.take(), cold);
     assert_eq!(everything(&registry).await.artifacts.len(), 500);
-    assert_eq!(counter.take(), (1, 0, 1));
+    assert_eq!(counter.take(), listing);
 
-    let other = Registry::new(writer);
-    create(&other, draft(Kind::Model, URL)).await;
-    let id = ids(&everything(&registry).await)[0].clone();
-    assert_eq!(counter.take(), (1, 1, 1));
-    registry.read(Kind::Model, &id).await.unwrap();
+    create(&writer, draft(Kind::Model, URL)).await;
+    let all = ids(&everything(&registry).await);
+    assert_eq!((all.len(), counter.take()), (501, read));
+    registry.read(Kind::Model, &all[0]).await.unwrap();
     assert_eq!(counter.take(), (0, 1, 1));
 }
 
@@ -441,7 +469,8 @@ async fn five_hundred_artifacts_are_eight_rounds_cold_and_one_listing_warm() {
 async fn a_write_that_breaks_off_leaves_nothing_half_made_and_bars_nothing() {
     let (store, _folder) = support::embedded().await;
     let counter = Counter::default();
-    let registry = Registry::new(counter.bucket(&store));
+    let indexes = Indexes::start().await;
+    let registry = indexes.registry(&counter.bucket(&store));
     let mut registered = 0;
     for (number, (place, prefix, succeeds)) in [
         (Break::Request, "claims/", false),
@@ -482,7 +511,7 @@ async fn update(registry: &Registry, id: &Id, url: &str) -> Result<u64, Error> {
     let change = Change {
         name: "a".to_owned(),
         source: url.parse().unwrap(),
-        user: "tester".to_owned(),
+        user: tester(),
         etag: None,
     };
     let updated = registry.update(Kind::Model, id, &change).await;
@@ -509,7 +538,7 @@ fn record_key(id: &Id) -> String {
 /// Where the claim to a model's URL is: told by the registry itself.
 async fn claim_key(url: &str) -> String {
     let objects = Objects::Memory(registry::store::MemoryObjects::default());
-    let registry = Registry::new(objects.clone());
+    let registry = support::registry(&objects);
     create(&registry, draft(Kind::Model, url)).await;
     objects.list("claims/", None, 1).await.unwrap()[0]
         .key

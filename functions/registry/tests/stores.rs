@@ -6,9 +6,10 @@
     reason = "helpers of tests stop at what they do not expect"
 )]
 
+mod support;
+
 use std::collections::BTreeSet;
 
-use embedded_s3::{Credentials, Durability, EmbeddedS3, Options};
 use futures_util::future::join_all;
 use registry::store::{BucketObjects, Etag, MemoryObjects, Objects, SqliteObjects, StoreError};
 use shared::s3::{S3, Settings};
@@ -33,8 +34,8 @@ const ODD_KEYS: [&str; 12] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s3_in_memory_keeps_the_promises() {
-    let (store, _folder) = embedded().await;
-    let bucket = S3::with_client(store.client()).bucket("registry");
+    let (store, _folder) = support::embedded().await;
+    let bucket = S3::with_client(store.client()).bucket("made-here");
     assert!(bucket.ensure().await.unwrap());
     assert!(!bucket.ensure().await.unwrap());
     keeps_the_promises(&Objects::S3(BucketObjects::new(bucket))).await;
@@ -42,7 +43,7 @@ async fn s3_in_memory_keeps_the_promises() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s3_over_tcp_keeps_the_promises() {
-    let (store, _folder) = embedded().await;
+    let (store, _folder) = support::embedded().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { store.serve(listener, std::future::pending()).await });
@@ -53,7 +54,7 @@ async fn s3_over_tcp_keeps_the_promises() {
             "test", "secret", None, None, "test",
         )),
     };
-    let bucket = S3::new(settings).bucket("registry");
+    let bucket = S3::new(settings).bucket("made-here");
     assert!(bucket.ensure().await.unwrap());
     keeps_the_promises(&Objects::S3(BucketObjects::new(bucket))).await;
 }
@@ -244,17 +245,4 @@ async fn lists_in_order_and_by_page(objects: &Objects) {
 async fn keys(objects: &Objects, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
     let listed = objects.list(prefix, after, limit).await.unwrap();
     listed.into_iter().map(|object| object.key).collect()
-}
-
-async fn embedded() -> (EmbeddedS3, TempDir) {
-    let folder = TempDir::new().unwrap();
-    let credentials = Credentials {
-        access_key_id: "test".to_owned(),
-        secret_access_key: "secret".to_owned(),
-    };
-    let options = Options {
-        durability: Durability::Relaxed,
-        ..Options::new(folder.path(), credentials)
-    };
-    (EmbeddedS3::open(options).await.unwrap(), folder)
 }

@@ -3,14 +3,14 @@
 use crate::Failure;
 use crate::reconcile::KEYS;
 
-const PARTS: [&str; 4] = ["sync", "reconcile", "lambda", "store"];
+const PARTS: [&str; 5] = ["sync", "reconcile", "index", "lambda", "store"];
 
 /// The command line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Arguments {
     /// Nothing but these, if there are any.
     parts: Vec<String>,
-    /// `--keys`: the objects of the bucket that is reconciled.
+    /// `--keys`: the objects of the bucket that is reconciled, and the artifacts that are indexed.
     pub(crate) keys: usize,
 }
 
@@ -64,7 +64,7 @@ mod tests {
     fn parts_that_are_named_are_measured_alone() {
         let arguments = read("reconcile --keys 100000 store").unwrap();
         let measured = PARTS.map(|part| arguments.includes(part));
-        assert_eq!(measured, [false, true, false, true]);
+        assert_eq!(measured, [false, true, false, false, true]);
         assert_eq!(arguments.keys, 100_000);
     }
 

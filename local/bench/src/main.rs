@@ -7,6 +7,7 @@
 //! - `reconcile`: objects per second and memory of comparing a large `bucket`, against listing it.
 //! - `lambda`: start-up, memory, CPU and size of the executable that is deployed, against `idle-function`.
 //!   `process` reads what the kernel counted, `tls` puts the store behind HTTPS.
+//! - `index`: requests to the registry's index with a thousand artifacts, against the same with many.
 //! - `store`: the embedded S3 over TCP, against the network and the disk. `server` runs it, `connection`
 //!   asks it.
 //!
@@ -23,6 +24,7 @@ mod batch;
 mod bucket;
 mod connection;
 mod figures;
+mod index;
 mod lambda;
 mod machine;
 mod process;
@@ -67,6 +69,9 @@ async fn measure(arguments: &Arguments) -> Result<(), Failure> {
     }
     if arguments.includes("reconcile") {
         reconcile::run(folder.path(), arguments.keys).await?;
+    }
+    if arguments.includes("index") {
+        index::run(folder.path(), arguments.keys).await?;
     }
     if arguments.includes("lambda") {
         lambda::run(folder.path()).await?;

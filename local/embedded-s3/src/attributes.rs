@@ -42,6 +42,9 @@ pub(crate) struct Attributes {
     pub(crate) expires: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) storage_class: Option<String>,
+    /// Until when an archived object can be read, in milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) restored_until: Option<i64>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) metadata: BTreeMap<String, String>,
 }
@@ -60,6 +63,7 @@ macro_rules! attributes {
                 .storage_class
                 .take()
                 .map(|class| class.as_str().to_owned()),
+            restored_until: None,
             metadata: $input
                 .metadata
                 .take()

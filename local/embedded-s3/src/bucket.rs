@@ -1,5 +1,6 @@
 //! Buckets as rows.
 
+use embedded_iam::AccountId;
 use rusqlite::{Connection, OptionalExtension as _};
 use s3s::{S3Error, S3ErrorCode};
 
@@ -45,14 +46,17 @@ pub(crate) struct Bucket {
     pub(crate) created: i64,
     pub(crate) versioning: Versioning,
     pub(crate) notification: Option<Configuration>,
+    /// Whose it is.
+    pub(crate) account: AccountId,
 }
 
-const COLUMNS: &str = "id, name, region, created, versioning, notification";
+const COLUMNS: &str = "id, name, region, created, versioning, notification, account";
 
 impl Bucket {
     fn from_row(row: &rusqlite::Row<'_>) -> Result<Self, Failure> {
         let versioning: Option<String> = row.get(4)?;
         let notification: Option<String> = row.get(5)?;
+        let account: String = row.get(6)?;
         Ok(Self {
             id: row.get(0)?,
             name: row.get(1)?,
@@ -66,6 +70,9 @@ impl Bucket {
                         .map_err(|_source| StorageError::Damaged("notification"))
                 })
                 .transpose()?,
+            account: account
+                .parse()
+                .map_err(|_source| StorageError::Damaged("account"))?,
         })
     }
 
@@ -105,10 +112,13 @@ impl Bucket {
         name: &str,
         region: &str,
         created: i64,
+        account: &AccountId,
     ) -> Result<(), Failure> {
         connection
-            .prepare_cached("INSERT INTO bucket (name, region, created) VALUES (?1, ?2, ?3)")?
-            .execute((name, region, created))?;
+            .prepare_cached(
+                "INSERT INTO bucket (name, region, created, account) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute((name, region, created, account.as_str()))?;
         Ok(())
     }
 

@@ -50,6 +50,7 @@ struct Effects {
     kept: Vec<Staged>,
     discarded: Vec<String>,
     ringing: Vec<String>,
+    last: Vec<Box<dyn FnOnce() + Send>>,
 }
 
 impl Write<'_> {
@@ -66,6 +67,11 @@ impl Write<'_> {
     /// Removes a blob file after the commit.
     pub(crate) fn discard(&mut self, blob: String) {
         self.effects.discarded.push(blob);
+    }
+
+    /// Does something after the commit, and before anyone is answered.
+    pub(crate) fn then(&mut self, effect: impl FnOnce() + Send + 'static) {
+        self.effects.last.push(Box::new(effect));
     }
 
     /// Wakes the receivers of a queue after the commit.
@@ -260,6 +266,9 @@ impl Writer {
             for queue in effects.ringing {
                 self.bells.ring(&queue);
             }
+            for effect in effects.last {
+                effect();
+            }
         }
         let message = result.err().map(|error| error.to_string());
         for answer in answers {
@@ -297,6 +306,7 @@ impl Writer {
                     effects.kept.append(&mut write.effects.kept);
                     effects.discarded.append(&mut write.effects.discarded);
                     effects.ringing.append(&mut write.effects.ringing);
+                    effects.last.append(&mut write.effects.last);
                 }
                 Err(answer) => {
                     answers.push(answer);

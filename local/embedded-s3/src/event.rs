@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use crate::bucket::Bucket;
 use crate::clock::{Moment, iso_milliseconds, iso_seconds, now_milliseconds, sequencer_text};
 use crate::error::{Failure, StorageError};
-use crate::notification::ACCOUNT;
 use crate::random;
 use crate::request::Requester;
 use crate::version::Version;
@@ -30,6 +29,8 @@ pub(crate) enum Kind {
     LifecycleDeleteMarkerCreated,
     TaggingPut,
     TaggingDelete,
+    RestorePost,
+    RestoreCompleted,
 }
 
 impl Kind {
@@ -46,6 +47,8 @@ impl Kind {
             Self::LifecycleDeleteMarkerCreated => "LifecycleExpiration:DeleteMarkerCreated",
             Self::TaggingPut => "ObjectTagging:Put",
             Self::TaggingDelete => "ObjectTagging:Delete",
+            Self::RestorePost => "ObjectRestore:Post",
+            Self::RestoreCompleted => "ObjectRestore:Completed",
         }
     }
 
@@ -56,8 +59,13 @@ impl Kind {
         )
     }
 
-    fn is_tagging(self) -> bool {
-        matches!(self, Self::TaggingPut | Self::TaggingDelete)
+    /// Whether the bytes stay what they are: such an event has no sequencer.
+    fn is_aside(self) -> bool {
+        matches!(self, Self::TaggingPut | Self::TaggingDelete) || self.is_restore()
+    }
+
+    fn is_restore(self) -> bool {
+        matches!(self, Self::RestorePost | Self::RestoreCompleted)
     }
 }
 
@@ -102,16 +110,16 @@ pub(crate) fn classic(
 ) -> Result<String, Failure> {
     let mut object = serde_json::Map::new();
     object.insert("key".to_owned(), encode_key(&change.key).into());
-    if change.kind.is_create() {
+    if change.kind.is_create() || change.kind.is_restore() {
         object.insert("size".to_owned(), change.size.into());
     }
-    if change.kind.is_create() || change.kind.is_tagging() {
+    if change.kind.is_create() || change.kind.is_aside() {
         object.insert("eTag".to_owned(), change.etag.as_str().into());
     }
     if let Some(version_id) = &change.version_id {
         object.insert("versionId".to_owned(), version_id.as_str().into());
     }
-    if !change.kind.is_tagging() {
+    if !change.kind.is_aside() {
         object.insert(
             "sequencer".to_owned(),
             sequencer_text(change.moment.sequencer).into(),
@@ -184,19 +192,21 @@ pub(crate) fn event_bridge(
         ),
         Kind::TaggingPut => ("Object Tags Added", None, None),
         Kind::TaggingDelete => ("Object Tags Deleted", None, None),
+        Kind::RestorePost => ("Object Restore Initiated", None, None),
+        Kind::RestoreCompleted => ("Object Restore Completed", None, None),
     };
     let mut object = serde_json::Map::new();
     object.insert("key".to_owned(), change.key.as_str().into());
-    if change.kind.is_create() {
+    if change.kind.is_create() || change.kind.is_restore() {
         object.insert("size".to_owned(), change.size.into());
     }
-    if change.kind.is_create() || change.kind.is_tagging() {
+    if change.kind.is_create() || change.kind.is_aside() {
         object.insert("etag".to_owned(), change.etag.as_str().into());
     }
     if let Some(version_id) = &change.version_id {
         object.insert("version-id".to_owned(), version_id.as_str().into());
     }
-    if !change.kind.is_tagging() {
+    if !change.kind.is_aside() {
         let sequencer = sequencer_text(change.moment.sequencer).to_ascii_lowercase();
         object.insert(
             "sequencer".to_owned(),
@@ -231,7 +241,7 @@ pub(crate) fn event_bridge(
         "id": random::uuid()?,
         "detail-type": detail_type,
         "source": "aws.s3",
-        "account": ACCOUNT,
+        "account": bucket.account.as_str(),
         "time": iso_seconds(change.moment.milliseconds),
         "region": bucket.region,
         "resources": [format!("arn:aws:s3:::{}", bucket.name)],

@@ -1,12 +1,16 @@
 //! Faults on purpose, switched at run time, for the tests of those who depend on a store. All are
 //! off until switched on.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use s3s::{S3Error, S3ErrorCode};
 
 use crate::random;
+
+/// Operations that are counted at most.
+const MOST_COUNTS: usize = 200;
 
 /// What happens to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,8 +23,78 @@ pub enum Fault {
     InternalError,
     /// No answer for this long, then `503 SlowDown`: longer than the client's patience is a time-out.
     Hang(Duration),
+    /// The answer is right, and so much later.
+    Delay(Duration),
+    /// This status and error code, with an empty body where the request is a HEAD.
+    Refuse {
+        /// From 300 to 599.
+        status: u16,
+        /// As the service names it, for example `RegionDisabledException`.
+        code: &'static str,
+    },
+    /// `301 PermanentRedirect` to this region, as where the bucket is elsewhere.
+    Redirect(&'static str),
     /// A GET answers in full but its body breaks off after this many bytes.
     CutBody(u64),
+    /// A GET answers in full, but after so many bytes of its body nothing comes for a while.
+    StallBody {
+        /// Bytes before the pause.
+        after: u64,
+        /// Longer than the client's patience is a time-out.
+        pause: Duration,
+    },
+    /// The byte of this place in the body of a GET is wrong; its checksum is that of the right one.
+    CorruptBody(u64),
+}
+
+impl Fault {
+    /// Whether an answer begins well.
+    fn is_of_body(self) -> bool {
+        matches!(
+            self,
+            Self::CutBody(_) | Self::StallBody { .. } | Self::CorruptBody(_)
+        )
+    }
+
+    /// The fault in the words of S3.
+    fn error(self) -> S3Error {
+        let slow_down =
+            || S3Error::with_message(S3ErrorCode::SlowDown, "Please reduce your request rate.");
+        match self {
+            Self::SlowDown | Self::Hang(_) => slow_down(),
+            Self::AccessDenied => S3Error::with_message(S3ErrorCode::AccessDenied, "Access Denied"),
+            Self::Refuse { status, code } => {
+                let mut error = S3Error::with_message(
+                    S3ErrorCode::from_bytes(code.as_bytes()).unwrap_or(S3ErrorCode::InternalError),
+                    "Refused on purpose.",
+                );
+                let status = http::StatusCode::from_u16(status);
+                error.set_status_code(status.unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR));
+                error
+            }
+            Self::Redirect(region) => {
+                let mut error = S3Error::with_message(
+                    S3ErrorCode::PermanentRedirect,
+                    "The bucket you are attempting to access must be addressed using the specified endpoint.",
+                );
+                let mut headers = http::HeaderMap::new();
+                headers.insert(
+                    "x-amz-bucket-region",
+                    http::HeaderValue::from_static(region),
+                );
+                error.set_headers(headers);
+                error
+            }
+            Self::InternalError
+            | Self::Delay(_)
+            | Self::CutBody(_)
+            | Self::StallBody { .. }
+            | Self::CorruptBody(_) => S3Error::with_message(
+                S3ErrorCode::InternalError,
+                "We encountered an internal error. Please try again.",
+            ),
+        }
+    }
 }
 
 /// Which requests a fault hits. The default hits every one.
@@ -55,6 +129,8 @@ pub struct Faults {
 struct State {
     latency: Duration,
     requests: Vec<(Fault, Target)>,
+    /// How many requests came, by operation.
+    counts: BTreeMap<String, u64>,
     events: Events,
 }
 
@@ -100,46 +176,56 @@ impl Faults {
         self.with(|state| state.events.shuffle = window);
     }
 
-    /// Switches everything off.
+    /// Switches everything off. Counts stay.
     pub fn clear(&self) {
-        self.with(|state| *state = State::default());
+        self.with(|state| {
+            *state = State {
+                counts: std::mem::take(&mut state.counts),
+                ..State::default()
+            };
+        });
+    }
+
+    /// How many requests of this operation came so far, as the API names it, whatever became of them.
+    pub fn count(&self, operation: &str) -> u64 {
+        self.with(|state| state.counts.get(operation).copied().unwrap_or(0))
     }
 
     /// Suffers what is switched on for a request: waits, and perhaps fails.
     pub(crate) async fn suffer(&self, operation: &str, key: Option<&str>) -> Result<(), S3Error> {
-        let latency = self.with(|state| state.latency);
-        if !latency.is_zero() {
-            tokio::time::sleep(latency).await;
-        }
-        let hit = self.hit(operation, key, |fault| !matches!(fault, Fault::CutBody(_)));
-        let slow_down =
-            || S3Error::with_message(S3ErrorCode::SlowDown, "Please reduce your request rate.");
-        match hit {
-            None | Some(Fault::CutBody(_)) => Ok(()),
-            Some(Fault::SlowDown) => Err(slow_down()),
-            Some(Fault::AccessDenied) => Err(S3Error::with_message(
-                S3ErrorCode::AccessDenied,
-                "Access Denied",
-            )),
-            Some(Fault::InternalError) => Err(S3Error::with_message(
-                S3ErrorCode::InternalError,
-                "We encountered an internal error. Please try again.",
-            )),
-            Some(Fault::Hang(patience)) => {
-                tokio::time::sleep(patience).await;
-                Err(slow_down())
-            }
+        match self.strike(operation, key).await {
+            Some(fault) => Err(fault.error()),
+            None => Ok(()),
         }
     }
 
-    /// After how many bytes the body of a GET breaks off, if it does.
-    pub(crate) fn cut(&self, key: &str) -> Option<u64> {
-        match self.hit("GetObject", Some(key), |fault| {
-            matches!(fault, Fault::CutBody(_))
-        }) {
-            Some(Fault::CutBody(bytes)) => Some(bytes),
-            _ => None,
+    /// Waits as long as is switched on for a request, and returns what it is to be answered with.
+    pub(crate) async fn strike(&self, operation: &str, key: Option<&str>) -> Option<Fault> {
+        let latency = self.with(|state| {
+            // Whoever sends requests chooses the names, but not how many are kept.
+            if state.counts.len() < MOST_COUNTS || state.counts.contains_key(operation) {
+                *state.counts.entry(operation.to_owned()).or_default() += 1;
+            }
+            state.latency
+        });
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
         }
+        let hit = self.hit(operation, key, |fault| !fault.is_of_body());
+        match hit {
+            Some(Fault::Hang(patience)) => tokio::time::sleep(patience).await,
+            Some(Fault::Delay(delay)) => {
+                tokio::time::sleep(delay).await;
+                return None;
+            }
+            _ => {}
+        }
+        hit
+    }
+
+    /// What goes wrong with the body of a GET, if anything does.
+    pub(crate) fn trouble(&self, key: &str) -> Option<Fault> {
+        self.hit("GetObject", Some(key), Fault::is_of_body)
     }
 
     /// The deliveries of one event: milliseconds of delay for each.
@@ -163,13 +249,13 @@ impl Faults {
         &self,
         operation: &str,
         key: Option<&str>,
-        kind: impl Fn(&Fault) -> bool,
+        kind: impl Fn(Fault) -> bool,
     ) -> Option<Fault> {
         self.with(|state| {
             let position = state
                 .requests
                 .iter()
-                .position(|(fault, target)| kind(fault) && target.is_hit(operation, key))?;
+                .position(|(fault, target)| kind(*fault) && target.is_hit(operation, key))?;
             let (fault, target) = state.requests.get_mut(position)?;
             let fault = *fault;
             if let Some(left) = &mut target.requests {

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use embedded_iam::{Account, AccountId, Iam};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::blobs::Blobs;
@@ -15,7 +16,7 @@ use crate::options::{Durability, Options};
 use crate::wake::Bells;
 
 /// The layout of the folder this program writes. Another number is refused, not guessed at.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +61,7 @@ pub(crate) struct Folder {
     pub(crate) database: Database,
     pub(crate) blobs: Blobs,
     pub(crate) bells: Bells,
+    pub(crate) iam: Iam,
     pub(crate) lock: File,
 }
 
@@ -103,6 +105,12 @@ impl Folder {
                 "removed blob files of writes that were never committed"
             );
         }
+        let own = Account {
+            id: AccountId::OWN,
+            credentials: options.credentials.clone(),
+        };
+        let accounts = options.accounts.iter().cloned().chain([own]);
+        let iam = Iam::open(&folder.join("iam"), accounts).map_err(on_io)?;
         let bells = Bells::default();
         let database = Database::start(
             &path,
@@ -116,6 +124,7 @@ impl Folder {
             database,
             blobs,
             bells,
+            iam,
             lock,
         })
     }
@@ -135,7 +144,8 @@ fn lock(folder: &Path, on_io: impl Fn(io::Error) -> OpenError) -> Result<File, O
     }
 }
 
-/// Sets the connection up and creates the schema in an empty database. Returns the format found.
+/// Sets the connection up, creates the schema in an empty database, and brings an older one up to date. Returns the
+/// format found.
 fn prepare(connection: &Connection, durable: bool) -> Result<i64, rusqlite::Error> {
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -150,6 +160,14 @@ fn prepare(connection: &Connection, durable: bool) -> Result<i64, rusqlite::Erro
         connection.execute_batch(&format!(
             "BEGIN IMMEDIATE; {schema} PRAGMA user_version = {FORMAT}; COMMIT;"
         ))?;
+        return Ok(FORMAT);
+    }
+    if found == 1 {
+        let changes = include_str!("format_2.sql");
+        connection.execute_batch(&format!(
+            "BEGIN IMMEDIATE; {changes} PRAGMA user_version = 2; COMMIT;"
+        ))?;
+        tracing::info!("brought the metadata database from format 1 to 2");
         return Ok(FORMAT);
     }
     Ok(found)

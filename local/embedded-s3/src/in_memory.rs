@@ -11,11 +11,12 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use http::HeaderValue;
 use http::header::HOST;
-use s3s::service::S3Service;
+
+use crate::front::Front;
 
 /// Answers the SDK's requests from the service.
 #[derive(Debug, Clone)]
-pub(crate) struct InMemory(pub(crate) S3Service);
+pub(crate) struct InMemory(pub(crate) Front);
 
 impl HttpClient for InMemory {
     fn http_connector(
@@ -34,7 +35,7 @@ impl HttpConnector for InMemory {
     }
 }
 
-async fn answer(service: &S3Service, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+async fn answer(service: &Front, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
     let mut request = request.try_into_http1x().map_err(failed)?;
     // A connection would add it, and the signature covers it.
     if !request.headers().contains_key(HOST)

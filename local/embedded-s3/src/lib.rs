@@ -7,13 +7,15 @@
 //! # Layout, in reading order
 //!
 //! - `store`: [`EmbeddedS3`], what users hold; `options`, `server`, `folder` (lock, format, sweep).
+//! - `front`: what is for IAM and STS goes to the crate `embedded-iam`. `access`: who is let in, by what is known of
+//!   the bucket (`facts`), by what an operation needs (`permission`) and by what the sender may (`grant`).
 //! - `operations`: the operations of S3, on top of rows (`bucket`, `version`, `content`, `upload`,
-//!   `part`, `session`), `listing` and `completion`.
+//!   `part`), `listing` and `completion`.
 //! - `in_memory`: the SDK's transport of [`EmbeddedS3::client`].
 //! - `intake` and `object_body`: bytes in and out, as streams; `checksum`, `integrity`, `condition`.
 //! - `database`: one writer thread that commits many requests at once, and readers. `blobs`: files.
 //! - `notification`, `event`, [`Queue`]: who is told, in which words, and how it waits for readers.
-//! - `authentication`, `sts`: keys, sessions and their tokens. [`Faults`]: failures on purpose.
+//! - [`Faults`]: failures on purpose, `troubled_body` among them.
 //!
 //! # Durability
 //!
@@ -21,8 +23,8 @@
 //! that refers to it; events are rows of that same transaction. So a killed process leaves the old
 //! object or the new one, and no acknowledged event is lost.
 
+mod access;
 mod attributes;
-mod authentication;
 mod blobs;
 mod bucket;
 mod checksum;
@@ -33,8 +35,11 @@ mod content;
 mod database;
 mod error;
 mod event;
+mod facts;
 mod faults;
 mod folder;
+mod front;
+mod grant;
 mod in_memory;
 mod intake;
 mod integrity;
@@ -44,22 +49,23 @@ mod object_body;
 mod operations;
 mod options;
 mod part;
+mod permission;
 mod queue;
 mod random;
 mod request;
 mod routes;
 mod server;
-mod session;
 mod store;
-mod sts;
+mod troubled_body;
 mod unread_body;
 mod upload;
 mod version;
 mod wake;
 
+pub use embedded_iam::{Account, AccountId, Credentials};
 pub use error::StorageError;
 pub use faults::{Fault, Faults, Target};
 pub use folder::OpenError;
-pub use options::{Credentials, Durability, Options};
+pub use options::{Durability, Options};
 pub use queue::{DeadLetter, Depth, Message, Queue, QueueError};
 pub use store::{EmbeddedS3, StoreError};

@@ -1,4 +1,4 @@
-//! Serves an embedded S3 (and STS) on a TCP port until SIGINT or SIGTERM.
+//! Serves an embedded S3 (and IAM and STS) on a TCP port until SIGINT or SIGTERM.
 use std::io::Write as _;
 use std::process::ExitCode;
 

@@ -91,7 +91,6 @@ type Step = (PieceReader, io::Result<Option<Bytes>>);
 pub(crate) struct ObjectBody {
     state: State,
     remaining: usize,
-    cut: Option<u64>,
 }
 
 enum State {
@@ -101,12 +100,11 @@ enum State {
 }
 
 impl ObjectBody {
-    /// A body of `length` bytes; `cut` breaks it off earlier, on purpose.
-    pub(crate) fn new(reader: PieceReader, length: i64, cut: Option<u64>) -> Self {
+    /// A body of `length` bytes.
+    pub(crate) fn new(reader: PieceReader, length: i64) -> Self {
         Self {
             state: State::Idle(Box::new(reader)),
             remaining: usize::try_from(length).unwrap_or(0),
-            cut,
         }
     }
 }
@@ -122,12 +120,6 @@ impl Stream for ObjectBody {
     type Item = Result<Bytes, StdError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.cut == Some(0) {
-            self.state = State::Done;
-            return Poll::Ready(Some(Err(
-                io::Error::from(io::ErrorKind::ConnectionReset).into()
-            )));
-        }
         if let State::Idle(_) = &self.state
             && let State::Idle(mut reader) = std::mem::replace(&mut self.state, State::Done)
         {
@@ -176,11 +168,7 @@ impl Stream for ObjectBody {
 impl ObjectBody {
     fn deliver(&mut self, chunk: io::Result<Option<Bytes>>) -> Option<Result<Bytes, StdError>> {
         match chunk {
-            Ok(Some(mut bytes)) => {
-                if let Some(cut) = &mut self.cut {
-                    bytes.truncate(usize::try_from(*cut).unwrap_or(usize::MAX));
-                    *cut -= u64::try_from(bytes.len()).unwrap_or(0);
-                }
+            Ok(Some(bytes)) => {
                 self.remaining = self.remaining.saturating_sub(bytes.len());
                 Some(Ok(bytes))
             }

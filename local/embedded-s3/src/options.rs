@@ -1,25 +1,8 @@
 //! How a store is opened.
 
-use std::fmt;
 use std::path::PathBuf;
 
-/// The permanent key of the store's owner.
-#[derive(Clone)]
-pub struct Credentials {
-    /// What requests name, for example `AKIA…`.
-    pub access_key_id: String,
-    /// What requests are signed with.
-    pub secret_access_key: String,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Credentials")
-            .field("access_key_id", &self.access_key_id)
-            .finish_non_exhaustive()
-    }
-}
+use embedded_iam::{Account, Credentials};
 
 /// What an acknowledged write has survived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,6 +21,8 @@ pub struct Options {
     pub folder: PathBuf,
     /// The owner's key. It is not stored, so it may change from one opening to the next.
     pub credentials: Credentials,
+    /// Further accounts. The owner's own is 000000000000.
+    pub accounts: Vec<Account>,
     /// The region of buckets created without one, and of queue ARNs.
     pub region: String,
     /// What an acknowledged write has survived.
@@ -54,6 +39,7 @@ impl Options {
         Self {
             folder: folder.into(),
             credentials,
+            accounts: Vec::new(),
             region: "us-east-1".to_owned(),
             durability: Durability::Full,
             event_bridge_queue: None,

@@ -3,14 +3,16 @@
 use std::net::IpAddr;
 
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
-use s3s::{S3Error, S3Request, S3Response, S3Result};
+use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use crate::error::{Failure, StorageError};
+use crate::grant::Grant;
 use crate::notification::ACCOUNT;
 use crate::random;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 const EXTENDED_ID: HeaderName = HeaderName::from_static("x-amz-id-2");
+const CHARGED: HeaderName = HeaderName::from_static("x-amz-request-charged");
 
 /// The sender of a request, for events and for the answer's headers.
 #[derive(Debug, Clone)]
@@ -19,6 +21,8 @@ pub(crate) struct Requester {
     pub(crate) principal: String,
     pub(crate) account: String,
     pub(crate) address: String,
+    /// What it may do; S3 itself, and what never passed the check of access, may everything.
+    pub(crate) grant: Option<Grant>,
 }
 
 /// The address a TCP request came from; in-memory requests have none.
@@ -58,16 +62,19 @@ impl RequestId {
 impl Requester {
     /// The sender of `request`.
     pub(crate) fn of<T>(request: &S3Request<T>) -> Result<Self, Failure> {
-        let access_key = request
-            .credentials
-            .as_ref()
-            .map_or("anonymous", |credentials| credentials.access_key.as_str());
         let peer = request.extensions.get::<Peer>();
+        let grant = request.extensions.get::<Grant>().cloned();
         Ok(Self {
             request_id: RequestId::of(&request.extensions)?.0,
-            principal: format!("AWS:{access_key}"),
-            account: ACCOUNT.to_owned(),
+            principal: grant.as_ref().map_or_else(
+                || "Anonymous".to_owned(),
+                |grant| format!("AWS:{}", grant.user_id()),
+            ),
+            account: grant
+                .as_ref()
+                .map_or_else(|| ACCOUNT.to_owned(), |grant| grant.account().to_string()),
             address: peer.map_or_else(|| "127.0.0.1".to_owned(), |peer| peer.0.to_string()),
+            grant,
         })
     }
 
@@ -78,7 +85,35 @@ impl Requester {
             principal: "AWS:s3.amazonaws.com".to_owned(),
             account: "s3.amazonaws.com".to_owned(),
             address: "s3.amazonaws.com".to_owned(),
+            grant: None,
         })
+    }
+
+    /// `AccessDenied`, unless the sender may do this to an object whose key came with the request's body.
+    pub(crate) fn check(
+        &self,
+        action: &'static str,
+        key: &str,
+        version_id: Option<&str>,
+    ) -> Result<(), Failure> {
+        let Some(grant) = &self.grant else {
+            return Ok(());
+        };
+        Ok(grant.check_object(action, key, version_id)?)
+    }
+
+    /// Whoever may not list a bucket does not learn what is missing in it.
+    fn hide(&self, error: S3Error) -> S3Error {
+        let hides = self.grant.as_ref().is_some_and(|grant| grant.hides_missing);
+        let is_missing = matches!(
+            error.code(),
+            S3ErrorCode::NoSuchKey | S3ErrorCode::NoSuchVersion
+        );
+        if hides && is_missing {
+            S3Error::with_message(S3ErrorCode::AccessDenied, "Access Denied")
+        } else {
+            error
+        }
     }
 
     /// The second id of an answer.
@@ -95,10 +130,13 @@ impl Requester {
                 mut headers,
             }) => {
                 id.add_to(&mut headers);
+                if self.grant.as_ref().is_some_and(|grant| grant.is_charged) {
+                    headers.insert(CHARGED, HeaderValue::from_static("requester"));
+                }
                 Ok(S3Response::with_headers(output, headers))
             }
             Err(failure) => {
-                let mut error = S3Error::from(failure);
+                let mut error = self.hide(S3Error::from(failure));
                 let mut headers = error.headers().cloned().unwrap_or_default();
                 id.add_to(&mut headers);
                 error.set_headers(headers);

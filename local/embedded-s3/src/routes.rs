@@ -1,42 +1,34 @@
-//! Requests that do not go straight to an operation: STS, and reads with a range nobody understands.
+//! Requests that do not go straight to an operation: reads with a range nobody understands.
 
 use async_trait::async_trait;
-use http::{Extensions, HeaderMap, Method, StatusCode, Uri, header};
+use embedded_iam::pairs;
+use http::{Extensions, HeaderMap, Method, Uri, header};
+use percent_encoding::percent_decode_str;
 use s3s::dto::Range;
+use s3s::path::{S3Path, parse_path_style};
 use s3s::route::S3Route;
 use s3s::service::S3Service;
 use s3s::{Body, HttpRequest, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
-use crate::authentication::Authentication;
-use crate::sts::Sts;
+use crate::access::Access;
+use crate::permission::Asked;
 
 /// The routes beside S3's own.
 #[derive(Debug, Clone)]
 pub(crate) struct Routes {
-    sts: Sts,
-    authentication: Authentication,
+    access: Access,
     /// The same store without authentication, for requests that passed it here.
     open: S3Service,
 }
 
 impl Routes {
-    pub(crate) fn new(sts: Sts, authentication: Authentication, open: S3Service) -> Self {
-        Self {
-            sts,
-            authentication,
-            open,
-        }
+    pub(crate) fn new(access: Access, open: S3Service) -> Self {
+        Self { access, open }
     }
 
     /// Reads as if there were no `Range`: S3 ignores what it does not understand (RFC 9110,
     /// section 14.2), where `s3s` refuses it.
     async fn read_without_range(&self, mut request: S3Request<Body>) -> S3Result<S3Response<Body>> {
-        let operation = if request.method == Method::HEAD {
-            "HeadObject"
-        } else {
-            "GetObject"
-        };
-        self.authentication.faults().suffer(operation, None).await?;
         request.headers.remove(header::RANGE);
         let mut plain = HttpRequest::new(request.input);
         *plain.method_mut() = request.method;
@@ -63,58 +55,53 @@ impl S3Route for Routes {
         method: &Method,
         uri: &Uri,
         headers: &HeaderMap,
-        extensions: &mut Extensions,
+        _extensions: &mut Extensions,
     ) -> bool {
-        self.sts.is_match(method, uri, headers, extensions) || is_obscure(method, uri, headers)
+        is_obscure(method, uri, headers)
     }
 
-    async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
-        if request.method == Method::POST {
-            return self.sts.call(request).await;
-        }
+    async fn call(&self, mut request: S3Request<Body>) -> S3Result<S3Response<Body>> {
         if let Some(credentials) = &request.credentials {
-            let identity = self.authentication.check_token(
-                &credentials.access_key,
-                &request.headers,
-                &request.uri,
-            );
-            identity.await?;
+            let path = object_of(&request.uri);
+            let asked = Asked {
+                operation: if request.method == Method::HEAD {
+                    "HeadObject"
+                } else {
+                    "GetObject"
+                },
+                bucket: path.as_ref().and_then(S3Path::get_bucket_name),
+                key: path.as_ref().and_then(S3Path::get_object_key),
+                headers: &request.headers,
+                uri: &request.uri,
+            };
+            let grant = self.access.admit(&asked, &credentials.access_key).await?;
+            request.extensions.insert(grant);
         }
         self.read_without_range(request).await
     }
 }
 
-/// Whether this reads an object with a range that `s3s` cannot parse. Presigned requests are left
-/// alone: without authentication their query would mean nothing.
+/// Whether this reads an object, and nothing else, with a range that `s3s` cannot parse: no other operation may come
+/// in this way. Presigned requests are left alone: without authentication their query would mean nothing.
 fn is_obscure(method: &Method, uri: &Uri, headers: &HeaderMap) -> bool {
-    let presigned = uri
-        .query()
-        .is_some_and(|query| query.contains("X-Amz-Signature"));
+    let is_plain_read = pairs(uri.query().unwrap_or_default()).all(|pair| {
+        pair.is_some_and(|(name, _)| {
+            matches!(name.as_str(), "versionId" | "partNumber" | "x-id")
+                || name.starts_with("response-")
+        })
+    });
     let range = headers
         .get(header::RANGE)
         .map(|value| value.to_str().unwrap_or_default());
     (method == Method::GET || method == Method::HEAD)
-        && !presigned
+        && is_plain_read
+        && object_of(uri).is_some()
         && range.is_some_and(|range| Range::parse(range).is_err())
 }
 
-/// Rewrites an error of S3's form into one of STS's. Signatures are checked before any route is
-/// asked, so that a wrong one is answered in the wrong form.
-pub(crate) fn sts_refusal(status: StatusCode, body: &str, request_id: &str) -> Option<String> {
-    let between = |start: &str, end: &str| Some(body.split_once(start)?.1.split_once(end)?.0);
-    let code = between("<Code>", "</Code>")?;
-    let message = between("<Message>", "</Message>").unwrap_or_default();
-    let code = if code == "InvalidAccessKeyId" {
-        "InvalidClientTokenId"
-    } else {
-        code
-    };
-    let fault = if status.is_client_error() {
-        "Sender"
-    } else {
-        "Receiver"
-    };
-    Some(format!(
-        "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>{fault}</Type><Code>{code}</Code><Message>{message}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>"
-    ))
+/// The object that a path names, as `s3s` reads it.
+fn object_of(uri: &Uri) -> Option<S3Path> {
+    let path = percent_decode_str(uri.path()).decode_utf8().ok()?;
+    let path = parse_path_style(&path).ok()?;
+    path.get_object_key().is_some().then_some(path)
 }

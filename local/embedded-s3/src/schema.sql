@@ -6,7 +6,10 @@ CREATE TABLE bucket (
     region TEXT NOT NULL,
     created INTEGER NOT NULL,           -- milliseconds since 1970, like every time here
     versioning TEXT,                    -- NULL, 'Enabled' or 'Suspended'
-    notification TEXT                   -- JSON, NULL where none was ever set
+    notification TEXT,                  -- JSON, NULL where none was ever set
+    account TEXT NOT NULL DEFAULT '000000000000',
+    policy TEXT,                        -- JSON, NULL where there is none
+    requester_pays INTEGER NOT NULL DEFAULT 0
 );
 
 -- Bytes are either a file of this name or lie in `data`.
@@ -98,16 +101,3 @@ CREATE TABLE message (
 );
 CREATE INDEX message_in_order ON message (queue, visible, id);
 CREATE UNIQUE INDEX message_by_receipt ON message (receipt) WHERE receipt IS NOT NULL;
-
--- Temporary credentials of STS.
-CREATE TABLE session (
-    access_key_id TEXT PRIMARY KEY,
-    secret_access_key TEXT NOT NULL,
-    token TEXT NOT NULL,
-    expires INTEGER NOT NULL,
-    role_arn TEXT NOT NULL,
-    assumed_role_id TEXT NOT NULL,
-    session_name TEXT NOT NULL,
-    external_id TEXT,
-    policy TEXT
-) WITHOUT ROWID;

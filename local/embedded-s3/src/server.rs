@@ -7,19 +7,16 @@ use std::pin::pin;
 use std::time::Duration;
 
 use http::{HeaderValue, header};
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
-use s3s::service::S3Service;
 use s3s::{HttpError, HttpResponse};
 use tokio::net::TcpListener;
 
+use crate::front::Front;
 use crate::request::{Peer, RequestId};
-use crate::routes::sts_refusal;
-use crate::sts::is_sts;
 use crate::unread_body::UnreadBody;
 
 /// How long open requests may take to finish once the server is to stop.
@@ -29,7 +26,7 @@ const READ_BUFFER: usize = 1024 * 1024;
 
 /// Serves `service` on `listener` until `shutdown`.
 pub(crate) async fn serve(
-    service: S3Service,
+    service: Front,
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
@@ -82,14 +79,13 @@ pub(crate) async fn serve(
 
 /// Answers one request, with ids also where it never reached an operation.
 async fn answer(
-    service: S3Service,
+    service: Front,
     peer: IpAddr,
     mut request: http::Request<Incoming>,
 ) -> Result<HttpResponse, HttpError> {
     let id = RequestId::new().map_err(|error| HttpError::new(Box::new(error)))?;
     request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(Peer(peer));
-    let for_sts = is_sts(request.method(), request.uri(), request.headers());
     // A client that asked first has not sent its body, and need not.
     let asks_first = request.headers().contains_key(header::EXPECT);
     let (head, body) = request.into_parts();
@@ -105,29 +101,9 @@ async fn answer(
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
-        if for_sts {
-            response = in_the_form_of_sts(response, &id).await;
-        }
     }
     id.add_to(response.headers_mut());
     Ok(response)
-}
-
-/// Gives an error of S3's form the form of STS.
-async fn in_the_form_of_sts(response: HttpResponse, id: &RequestId) -> HttpResponse {
-    let (mut head, body) = response.into_parts();
-    let bytes = body
-        .collect()
-        .await
-        .map(http_body_util::Collected::to_bytes)
-        .unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
-    let body = match sts_refusal(head.status, &text, &id.0) {
-        Some(refusal) if !text.contains("<ErrorResponse") => refusal,
-        _ => text.into_owned(),
-    };
-    head.headers.remove(header::CONTENT_LENGTH);
-    HttpResponse::from_parts(head, s3s::Body::from(body))
 }
 
 /// Errors of accepting that say nothing about the listener.

@@ -6,16 +6,19 @@ use std::sync::Arc;
 use aws_sdk_s3::config::{
     BehaviorVersion, Region, RequestChecksumCalculation, ResponseChecksumValidation,
 };
+use embedded_iam::{AccountId, Iam};
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::net::TcpListener;
 
-use crate::authentication::Authentication;
+use crate::access::Access;
 use crate::bucket::{Bucket, Versioning};
 use crate::clock::now_milliseconds;
 use crate::error::{Failure, StorageError};
+use crate::facts::Facts;
 use crate::faults::Faults;
 use crate::folder::{Folder, OpenError};
+use crate::front::Front;
 use crate::in_memory::InMemory;
 use crate::notification::Delivery;
 use crate::operations::Store;
@@ -23,7 +26,6 @@ use crate::options::Options;
 use crate::queue::Queue;
 use crate::routes::Routes;
 use crate::server;
-use crate::sts::Sts;
 use crate::wake::Bells;
 
 /// A form upload is held in memory by `s3s` before it is handed on, hence less than S3's 5 GiB.
@@ -69,7 +71,7 @@ struct Inner {
     store: Store,
     bells: Bells,
     faults: Faults,
-    service: S3Service,
+    front: Front,
     /// Held for as long as the store is open.
     lock: std::fs::File,
 }
@@ -95,6 +97,7 @@ impl EmbeddedS3 {
             database,
             blobs,
             bells,
+            iam,
             lock,
         } = folder;
         let faults = Faults::default();
@@ -102,13 +105,15 @@ impl EmbeddedS3 {
             event_bridge_queue: options.event_bridge_queue.clone(),
             faults: faults.clone(),
         };
-        let authentication = Authentication::new(
-            options.credentials.clone(),
-            database.clone(),
-            faults.clone(),
-        );
+        let facts = Facts::new(database.clone());
+        let access = Access {
+            iam: iam.clone(),
+            facts: facts.clone(),
+            faults: faults.clone(),
+        };
         let store = Store {
-            database: database.clone(),
+            database,
+            facts,
             blobs,
             delivery,
             region: options.region.clone(),
@@ -116,31 +121,39 @@ impl EmbeddedS3 {
         };
         let configuration = Arc::new(StaticConfigProvider::new(Arc::new(protocol())));
         let open = S3ServiceBuilder::new(store.clone()).build();
-        let sts = Sts::new(database, authentication.clone());
         let mut builder = S3ServiceBuilder::new(store.clone());
         builder.set_config(configuration);
-        builder.set_auth(authentication.clone());
-        builder.set_access(authentication.clone());
-        builder.set_route(Routes::new(sts, authentication, open));
-        let service = builder.build();
+        builder.set_auth(access.clone());
+        builder.set_access(access.clone());
+        builder.set_route(Routes::new(access, open));
+        let front = Front {
+            s3: builder.build(),
+            iam,
+            faults: faults.clone(),
+        };
         Ok(Self {
             inner: Arc::new(Inner {
                 options,
                 store,
                 bells,
                 faults,
-                service,
+                front,
                 lock,
             }),
         })
     }
 
-    /// The store as an HTTP service, for a server of one's own.
+    /// S3 alone as an HTTP service, for a server of one's own.
     pub fn http(&self) -> S3Service {
-        self.inner.service.clone()
+        self.inner.front.s3.clone()
     }
 
-    /// Serves S3 and STS on `listener` until `shutdown`, then lets open requests finish for a
+    /// IAM and STS: roles and sessions.
+    pub fn iam(&self) -> &Iam {
+        &self.inner.front.iam
+    }
+
+    /// Serves S3, IAM and STS on `listener` until `shutdown`, then lets open requests finish for a
     /// few seconds.
     ///
     /// # Errors
@@ -151,7 +164,7 @@ impl EmbeddedS3 {
         listener: TcpListener,
         shutdown: impl Future<Output = ()>,
     ) -> std::io::Result<()> {
-        server::serve(self.http(), listener, shutdown).await
+        server::serve(self.inner.front.clone(), listener, shutdown).await
     }
 
     /// The AWS SDK for S3, signed as the owner, over the in-memory transport.
@@ -177,10 +190,10 @@ impl EmbeddedS3 {
         aws_sdk_s3::Client::from_conf(config)
     }
 
-    /// The in-memory transport, for SDK clients of one's own (STS, other credentials). Give them
+    /// The in-memory transport, for SDK clients of one's own (IAM, STS, other credentials). Give them
     /// any endpoint URL.
     pub fn http_client(&self) -> impl aws_smithy_runtime_api::client::http::HttpClient + 'static {
-        InMemory(self.http())
+        InMemory(self.inner.front.clone())
     }
 
     /// Makes a bucket where it does not exist, and switches versioning on where asked. Does nothing
@@ -197,13 +210,16 @@ impl EmbeddedS3 {
             });
         }
         let (name, region) = (name.to_owned(), self.inner.options.region.clone());
+        let facts = self.inner.store.facts.clone();
         Ok(self
             .inner
             .store
             .database
             .write(move |write| {
                 if Bucket::look_up(write.connection, &name)?.is_none() {
-                    Bucket::insert(write.connection, &name, &region, now_milliseconds())?;
+                    let now = now_milliseconds();
+                    Bucket::insert(write.connection, &name, &region, now, &AccountId::OWN)?;
+                    facts.forget(write, &name);
                 }
                 let bucket = Bucket::find(write.connection, &name)?;
                 if versioned && bucket.versioning != Versioning::Enabled {

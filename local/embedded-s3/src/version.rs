@@ -211,6 +211,18 @@ impl Version {
         }
     }
 
+    /// Replaces the headers kept with it.
+    pub(crate) fn set_attributes(
+        &self,
+        connection: &Connection,
+        attributes: &Attributes,
+    ) -> Result<(), Failure> {
+        connection
+            .prepare_cached("UPDATE version SET attributes = ?2 WHERE id = ?1")?
+            .execute((self.id, attributes.to_json()?))?;
+        Ok(())
+    }
+
     /// Replaces the tags.
     pub(crate) fn set_tags(
         &self,

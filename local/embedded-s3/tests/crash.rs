@@ -217,6 +217,33 @@ async fn a_folder_of_another_format_is_refused() {
 }
 
 #[tokio::test]
+async fn a_folder_of_the_first_format_is_brought_up_to_date() {
+    let fixture = start().await;
+    fixture.put("kept", "x").await;
+    fixture.store.clone().close().await;
+    let database =
+        rusqlite::Connection::open(fixture.folder.path().join("metadata.sqlite")).unwrap();
+    // What format 2 added is taken away, and what it dropped is put back.
+    database
+        .execute_batch(
+            "ALTER TABLE bucket DROP COLUMN account;
+             ALTER TABLE bucket DROP COLUMN policy;
+             ALTER TABLE bucket DROP COLUMN requester_pays;
+             CREATE TABLE session (access_key_id TEXT PRIMARY KEY) WITHOUT ROWID;
+             PRAGMA user_version = 1;",
+        )
+        .unwrap();
+    drop(database);
+    let store = EmbeddedS3::open(support::options(&fixture.folder))
+        .await
+        .unwrap();
+    let list = store.client().list_buckets().send().await.unwrap();
+    assert_eq!(list.buckets().len(), 1);
+    let head = store.client().head_object().bucket(BUCKET).key("kept");
+    assert_eq!(head.send().await.unwrap().content_length(), Some(1));
+}
+
+#[tokio::test]
 async fn it_stops_on_sigterm_and_says_what_is_missing() {
     let folder = TempDir::new().unwrap();
     let mut running = run(folder.path());

@@ -5,6 +5,7 @@ mod support;
 use std::time::Duration;
 
 use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::types::ChecksumMode;
 use embedded_s3::{Fault, Target};
 use support::{BUCKET, drain, pattern, records, refusal, start};
 
@@ -92,6 +93,85 @@ async fn a_body_breaks_off() {
         assert!(got.body.collect().await.is_err());
         assert_eq!(fixture.get("a").await, pattern(length));
     }
+}
+
+#[tokio::test]
+async fn a_body_stalls_and_goes_on() {
+    let fixture = start().await;
+    for length in [100, 2_000_000] {
+        fixture.put("a", pattern(length)).await;
+        let stall = |pause| Fault::StallBody { after: 50, pause };
+        let get = async || {
+            let get = fixture.client.get_object().bucket(BUCKET).key("a");
+            get.send().await.unwrap().body.collect().await
+        };
+        fixture
+            .store
+            .faults()
+            .fail_next(1, stall(Duration::from_hours(1)));
+        let impatient = tokio::time::timeout(Duration::from_millis(100), get()).await;
+        assert!(impatient.is_err());
+        fixture
+            .store
+            .faults()
+            .fail_next(1, stall(Duration::from_millis(5)));
+        assert_eq!(get().await.unwrap().to_vec(), pattern(length));
+    }
+}
+
+#[tokio::test]
+async fn a_body_is_wrong_and_its_checksum_says_so() {
+    let fixture = start().await;
+    for (length, place) in [(100, 0), (100, 99), (2_000_000, 1_999_999)] {
+        fixture.put("a", pattern(length)).await;
+        let get = async |mode| {
+            fixture
+                .store
+                .faults()
+                .fail_next(1, Fault::CorruptBody(place));
+            let get = fixture.client.get_object().bucket(BUCKET).key("a");
+            let output = get.set_checksum_mode(mode).send().await.unwrap();
+            output.body.collect().await
+        };
+        assert!(get(Some(ChecksumMode::Enabled)).await.is_err());
+        assert_eq!(fixture.get("a").await, pattern(length));
+        // Without a checksum, nobody notices.
+        let fault = Fault::CorruptBody(place);
+        fixture.store.faults().fail_next(1, fault);
+        let part = fixture.client.get_object().bucket(BUCKET).key("a");
+        let part = part.range("bytes=0-").send().await.unwrap();
+        let wrong = part.body.collect().await.unwrap().to_vec();
+        let right = pattern(length);
+        let differing: Vec<usize> = (0..length).filter(|&at| wrong[at] != right[at]).collect();
+        assert_eq!(differing, [usize::try_from(place).unwrap()]);
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_refused_in_any_words_and_sent_elsewhere() {
+    let fixture = start().await;
+    fixture.put("a", "x").await;
+    let get = || fixture.client.get_object().bucket(BUCKET).key("a").send();
+    let refuse = |status, code| Fault::Refuse { status, code };
+    let faults = fixture.store.faults();
+    faults.fail_next(1, refuse(403, "RequestTimeTooSkewed"));
+    assert_eq!(
+        refusal(get().await),
+        ("RequestTimeTooSkewed".to_owned(), 403)
+    );
+    faults.fail_next(1, refuse(403, "InvalidObjectState"));
+    assert_eq!(refusal(get().await), ("InvalidObjectState".to_owned(), 403));
+    faults.fail_next(1, Fault::Redirect("eu-central-1"));
+    let error = get().await.unwrap_err();
+    let answer = error.raw_response().unwrap();
+    assert_eq!(answer.status().as_u16(), 301);
+    assert_eq!(
+        answer.headers().get("x-amz-bucket-region"),
+        Some("eu-central-1")
+    );
+    get().await.unwrap();
+    assert_eq!(faults.count("GetObject"), 4);
+    assert_eq!(faults.count("PutObject"), 1);
 }
 
 #[tokio::test]

@@ -161,6 +161,55 @@ async fn presigned_urls_work_until_they_expire() {
 }
 
 #[tokio::test]
+async fn a_presigned_upload_has_the_checksum_that_was_signed() {
+    const HELLO: &str = "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=";
+    let fixture = start().await;
+    let (endpoint, _stop) = fixture.serve().await;
+    let client = over_tcp(&fixture, &endpoint);
+    let soon = PresigningConfig::expires_in(Duration::from_mins(1)).unwrap();
+    let put = client.put_object().bucket(BUCKET).key("a");
+    let put = put.checksum_sha256(HELLO).presigned(soon).await.unwrap();
+    assert_eq!(
+        put.headers().collect::<Vec<_>>(),
+        [("x-amz-checksum-sha256", HELLO)]
+    );
+    let path = target(put.uri(), &endpoint);
+    let send = async |headers: &str, body: &str| {
+        let headers = format!("Content-Length: 5\r\n{headers}");
+        let (status, answer) = raw(&endpoint, "PUT", &path, &headers, body).await;
+        let code = answer.split("<Code>").nth(1);
+        let code = code.and_then(|rest| rest.split("</Code>").next());
+        (status, code.map(ToOwned::to_owned))
+    };
+    let signed = format!("x-amz-checksum-sha256: {HELLO}\r\n");
+    let mismatch = Some("SignatureDoesNotMatch".to_owned());
+    assert_eq!(send("", "hello").await, (403, mismatch));
+    let wrong = Some("BadDigest".to_owned());
+    assert_eq!(send(&signed, "other").await, (400, wrong));
+    let stray = format!("{signed}x-amz-meta-a: b\r\n");
+    let denied = Some("AccessDenied".to_owned());
+    assert_eq!(send(&stray, "hello").await, (403, denied));
+    assert!(fixture.keys().await.is_empty());
+    assert_eq!(send(&signed, "hello").await, (200, None));
+    assert_eq!(fixture.get("a").await, b"hello");
+}
+
+#[tokio::test]
+async fn a_presigned_head_is_for_no_bytes() {
+    let fixture = start().await;
+    fixture.put("a", "hello").await;
+    let (endpoint, _stop) = fixture.serve().await;
+    let client = over_tcp(&fixture, &endpoint);
+    let soon = PresigningConfig::expires_in(Duration::from_mins(1)).unwrap();
+    let head = client.head_object().bucket(BUCKET).key("a");
+    let head = head.presigned(soon).await.unwrap();
+    assert_eq!(head.headers().count(), 0);
+    let path = target(head.uri(), &endpoint);
+    assert_eq!(raw(&endpoint, "HEAD", &path, "", "").await.0, 200);
+    assert_eq!(raw(&endpoint, "GET", &path, "", "").await.0, 403);
+}
+
+#[tokio::test]
 async fn a_request_without_signature_is_refused() {
     let fixture = start().await;
     let (endpoint, _stop) = fixture.serve().await;

@@ -79,6 +79,8 @@ impl Buckets {
             .buckets
             .unwrap_or_default()
             .into_iter()
+            // As on AWS, a queue hears of the buckets of its own region.
+            .filter(|bucket| bucket.bucket_region() == Some(REGION))
             .filter_map(|bucket| bucket.name)
             .filter(|name| name != registry::BUCKET)
             .collect();

@@ -3,6 +3,7 @@
 use std::{fmt, path::PathBuf, str::FromStr};
 
 use embedded_s3::Credentials;
+use registry::ingest;
 use shared::config::{Env, FromEnv};
 use shared::database::{Url, UrlError};
 
@@ -11,12 +12,14 @@ use shared::database::{Url, UrlError};
 pub struct Config {
     /// `HOLDFAST_DATA`: everything that survives a restart; `.holdfast` in the working directory by default.
     pub folder: PathBuf,
-    /// `HOLDFAST_S3_PORT`: S3 and STS on 127.0.0.1.
+    /// `HOLDFAST_S3_PORT`: S3, IAM and STS on 127.0.0.1.
     pub s3_port: u16,
     /// `HOLDFAST_LAMBDA_PORT`: the functions, as Lambda's API invokes them, on 127.0.0.1.
     pub lambda_port: u16,
     /// `HOLDFAST_REGISTRY_PORT`: the artifact registry's API on 127.0.0.1.
     pub registry_port: u16,
+    /// `INGEST_SECONDS`, `HF_ENDPOINT` and what else the registry is told about artifacts' sources.
+    pub ingest: ingest::Settings,
     /// `HOLDFAST_POSTGRES_PORT`: the private PostgreSQL on 127.0.0.1.
     pub postgres_port: u16,
     /// `DATABASE_URL`: a database of the user's instead of the private one.
@@ -31,6 +34,7 @@ impl FromEnv for Config {
         let s3_port = env.or("HOLDFAST_S3_PORT", 9001);
         let lambda_port = env.or("HOLDFAST_LAMBDA_PORT", 9002);
         let registry_port = env.or("HOLDFAST_REGISTRY_PORT", 9010);
+        let ingest = ingest::Settings::from_env(env);
         let postgres_port = env.or("HOLDFAST_POSTGRES_PORT", 9005);
         let database = env.optional("DATABASE_URL");
         let access_key_id: Option<Option<String>> = env.optional("HOLDFAST_ACCESS_KEY_ID");
@@ -48,6 +52,7 @@ impl FromEnv for Config {
             s3_port: s3_port?,
             lambda_port: lambda_port?,
             registry_port: registry_port?,
+            ingest: ingest?,
             postgres_port: postgres_port?,
             database: database?,
             credentials: access_key_id?.zip(secret_access_key?).map(
@@ -86,6 +91,8 @@ impl fmt::Debug for GivenDatabase {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -97,6 +104,23 @@ mod tests {
             (9001, 9002, 9005)
         );
         assert!(config.database.is_none() && config.credentials.is_none());
+    }
+
+    #[test]
+    fn the_registry_asks_whom_this_environment_names() {
+        let variables = [
+            ("INGEST_SECONDS", "3"),
+            ("HF_ENDPOINT", "http://127.0.0.1:9999/hub"),
+            ("GH_TOKEN", "geheim"),
+        ];
+        let ingest = Config::read(Env::new(variables)).unwrap().ingest;
+        assert_eq!(ingest.patience, Duration::from_secs(3));
+        assert_eq!(
+            ingest.upstream.hugging_face,
+            variables[1].1.parse().unwrap()
+        );
+        assert!(ingest.upstream.github_token.is_some());
+        assert!(!format!("{ingest:?}").contains("geheim"));
     }
 
     #[test]

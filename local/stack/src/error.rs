@@ -55,6 +55,13 @@ pub enum Error {
         file: PathBuf,
     },
 
+    /// The file of the registry's key does not hold one.
+    #[error("{} holds no key: delete it to get a new one; tokens given so far end", file.display())]
+    TokenKey {
+        /// The file.
+        file: PathBuf,
+    },
+
     /// The private PostgreSQL does not start.
     #[error(transparent)]
     Postgres(private_postgres::Error),

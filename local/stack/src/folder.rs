@@ -6,8 +6,12 @@ use std::{
 };
 
 use embedded_s3::Credentials;
+use registry::access::token::Key;
 
-use crate::Error;
+use crate::{
+    Error,
+    keys::{Keys, KeysError},
+};
 
 /// The data folder, held by this process alone.
 #[derive(Debug)]
@@ -39,25 +43,43 @@ impl Folder {
         &self.path
     }
 
-    /// The folder's own credentials, made at the first start, in the format that AWS tools read.
-    pub(crate) fn credentials(&self) -> Result<Credentials, Error> {
+    /// The keys of both accounts, made at the first start and kept in the format that AWS tools read. A given key is
+    /// not kept.
+    pub(crate) fn keys(&self, given: Option<&Credentials>) -> Result<Keys, Error> {
         let file = self.path.join("credentials");
-        match fs::read_to_string(&file) {
-            Ok(text) => parse(&text).ok_or(Error::Credentials { file }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let credentials = generate().map_err(Error::io("draw random bytes for", &file))?;
-                let Credentials {
-                    access_key_id,
-                    secret_access_key,
-                } = &credentials;
-                let text = format!(
-                    "[default]\naws_access_key_id = {access_key_id}\naws_secret_access_key = {secret_access_key}\n"
-                );
-                write_secret(&file, &text)?;
-                Ok(credentials)
-            }
-            Err(error) => Err(Error::io("read", file)(error)),
+        let text = match fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(Error::io("read", file)(error)),
+        };
+        let mut complete = text.clone();
+        let keys = Keys::of(&mut complete, given).map_err(|error| match error {
+            KeysError::Incomplete => Error::Credentials { file: file.clone() },
+            KeysError::Random(source) => Error::io("draw random bytes for", &file)(source),
+        })?;
+        if complete != text {
+            write_secret(&file, &complete)?;
         }
+        Ok(keys)
+    }
+
+    /// The key that the registry's tokens are signed with, made at the first start.
+    pub(crate) fn token_key(&self) -> Result<Key, Error> {
+        let file = self.path.join("token-key");
+        let secret = match fs::read_to_string(&file) {
+            Ok(secret) => secret,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut random = [0; 32];
+                getrandom::fill(&mut random)
+                    .map_err(io::Error::from)
+                    .map_err(Error::io("draw random bytes for", &file))?;
+                let secret = hex::encode(random);
+                write_secret(&file, &secret)?;
+                secret
+            }
+            Err(error) => return Err(Error::io("read", file)(error)),
+        };
+        Key::new(secret.trim().as_bytes()).map_err(|_weak| Error::TokenKey { file })
     }
 
     /// Writes the file that a shell sources to reach everything.
@@ -66,7 +88,10 @@ impl Folder {
         let exports = variables
             .iter()
             .map(|(name, value)| format!("export {name}={}", quote(value)));
-        let text = exports.collect::<Vec<_>>().join("\n") + "\n";
+        // What a shell has of another account or session would come between.
+        let text = "unset AWS_PROFILE AWS_SESSION_TOKEN\n".to_owned()
+            + &exports.collect::<Vec<_>>().join("\n")
+            + "\n";
         write_secret(&file, &text)?;
         Ok(file)
     }
@@ -100,35 +125,6 @@ fn write_secret(file: &Path, text: &str) -> Result<(), Error> {
     write().map_err(Error::io("write", file))
 }
 
-fn parse(text: &str) -> Option<Credentials> {
-    let value = |name: &str| {
-        text.lines().find_map(|line| {
-            let (key, value) = line.split_once('=')?;
-            (key.trim() == name && !value.trim().is_empty()).then(|| value.trim().to_owned())
-        })
-    };
-    Some(Credentials {
-        access_key_id: value("aws_access_key_id")?,
-        secret_access_key: value("aws_secret_access_key")?,
-    })
-}
-
-/// 60 random bits that name the key, and 160 that are its secret.
-fn generate() -> io::Result<Credentials> {
-    const LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-    let mut random = [0; 32];
-    getrandom::fill(&mut random).map_err(io::Error::from)?;
-    let (name, secret) = random.split_at(12);
-    let letters = name
-        .iter()
-        .filter_map(|byte| LETTERS.get(usize::from(byte % 32)))
-        .map(|letter| char::from(*letter));
-    Ok(Credentials {
-        access_key_id: format!("HOLDFAST{}", letters.collect::<String>()),
-        secret_access_key: hex::encode(secret),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,14 +133,17 @@ mod tests {
     fn credentials_are_made_once_and_read_by_their_owner_alone() {
         let parent = tempfile::tempdir().unwrap();
         let folder = Folder::open(&parent.path().join("a/b")).unwrap();
-        let made = folder.credentials().unwrap();
-        let read = folder.credentials().unwrap();
-        assert_eq!(made.access_key_id, read.access_key_id);
-        assert_eq!(made.secret_access_key, read.secret_access_key);
-        assert_eq!(
-            (made.access_key_id.len(), made.secret_access_key.len()),
-            (20, 40)
-        );
+        let made = folder.keys(None).unwrap();
+        let read = folder.keys(None).unwrap();
+        for (made, read) in [(&made.own, &read.own), (&made.customer, &read.customer)] {
+            assert_eq!(made.access_key_id, read.access_key_id);
+            assert_eq!(made.secret_access_key, read.secret_access_key);
+            assert_eq!(
+                (made.access_key_id.len(), made.secret_access_key.len()),
+                (20, 40)
+            );
+        }
+        assert_ne!(made.own.access_key_id, made.customer.access_key_id);
         let permissions = fs::metadata(folder.path().join("credentials"))
             .unwrap()
             .permissions();
@@ -161,9 +160,54 @@ mod tests {
         )
         .unwrap();
         assert!(matches!(
-            folder.credentials().unwrap_err(),
+            folder.keys(None).unwrap_err(),
             Error::Credentials { .. }
         ));
+    }
+
+    #[test]
+    fn the_key_of_tokens_is_made_once_and_a_damaged_one_is_named() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = Folder::open(parent.path()).unwrap();
+        let made = folder.token_key().unwrap();
+        assert_eq!(folder.token_key().unwrap().id(), made.id());
+        let file = parent.path().join("token-key");
+        let permissions = fs::metadata(&file).unwrap().permissions();
+        assert_eq!(permissions.mode() & 0o777, 0o600);
+        fs::write(file, "short").unwrap();
+        let error = folder.token_key().unwrap_err();
+        assert!(matches!(error, Error::TokenKey { .. }));
+    }
+
+    #[test]
+    fn a_file_from_before_there_were_customers_keeps_its_key() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = Folder::open(parent.path()).unwrap();
+        let old = "# mine\n[default]\naws_access_key_id = OLD\naws_secret_access_key = a/b=\n\n[work]\nrole_arn = x\n";
+        fs::write(parent.path().join("credentials"), old).unwrap();
+        let keys = folder.keys(None).unwrap();
+        assert_eq!(keys.own.access_key_id, "OLD");
+        assert_eq!(keys.own.secret_access_key, "a/b=");
+        let text = fs::read_to_string(parent.path().join("credentials")).unwrap();
+        assert!(text.starts_with(old), "{text}");
+        assert!(text.contains("[customer]"), "{text}");
+    }
+
+    #[test]
+    fn a_given_key_is_not_kept() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = Folder::open(parent.path()).unwrap();
+        let given = Credentials {
+            access_key_id: "GIVEN".to_owned(),
+            secret_access_key: "geheim".to_owned(),
+        };
+        assert_eq!(
+            folder.keys(Some(&given)).unwrap().own.access_key_id,
+            "GIVEN"
+        );
+        let text = fs::read_to_string(parent.path().join("credentials")).unwrap();
+        assert!(text.starts_with("[customer]"), "{text}");
+        assert!(!text.contains("geheim"), "{text}");
     }
 
     #[test]

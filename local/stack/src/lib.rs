@@ -1,11 +1,11 @@
-//! Everything of Holdfast on this machine, in one process: S3 and STS, PostgreSQL, the functions, and what
+//! Everything of Holdfast on this machine, in one process: S3, IAM and STS, PostgreSQL, the functions, and what
 //! connects them. It is how people try Holdfast, develop on it, and run it on a single host.
 //!
 //! # Layout, in reading order
 //!
 //! - [`Config`]: ports, folder and credentials, from the environment.
 //! - [`Stack`]: the start, the wait and the stop of everything.
-//! - `folder`: the data folder: its lock, its credentials, its `env` file.
+//! - `folder`: the data folder: its lock, its `env` file. `keys`: those of its two accounts.
 //! - `database`: PostgreSQL, ours or the user's. `store`: the embedded S3, its buckets and its port.
 //! - `port`: those of 127.0.0.1 are taken before anything slow is done.
 //! - `buckets`: those the user makes are watched as well.
@@ -21,6 +21,7 @@ mod database;
 mod error;
 mod folder;
 mod function;
+mod keys;
 mod lambda;
 mod poller;
 mod port;

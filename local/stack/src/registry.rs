@@ -1,13 +1,16 @@
 use std::{net::SocketAddr, time::Duration};
 
+use aws_sdk_s3::Client;
 use registry::{
-    http::{Gate, router},
+    access::settings::Settings,
+    http::router,
+    ingest::{self, Ingest},
     storage::{Chain, Storage},
 };
 use shared::s3::S3;
 use tokio::{net::TcpListener, time::timeout};
 
-use crate::{Error, server::Server, store::Store};
+use crate::{Error, database::Database, folder::Folder, server::Server, store::Store};
 
 /// Where its artifacts are: not documents, so document-sync is not told of them.
 pub(crate) const BUCKET: &str = "registry";
@@ -21,19 +24,32 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Serves the API on `listener`.
-    pub(crate) async fn start(listener: TcpListener, store: &Store) -> Result<Self, Error> {
+    /// Serves the API on `listener`, with an index in the database.
+    pub(crate) async fn start(
+        listener: TcpListener,
+        store: &Store,
+        folder: &Folder,
+        database: &Database,
+        ingest: &ingest::Settings,
+    ) -> Result<Self, Error> {
+        // The admin whom clients of the contract know, and tokens that outlive a restart.
+        let access = Settings::public(folder.token_key()?);
         let chain = Chain {
             bucket: Some(BUCKET.to_owned()),
             // As deployed: nothing but S3.
             is_production: true,
+            index: Some(database.url.clone().into()),
             ..Chain::default()
         };
-        let storage = Storage::with_s3(chain, S3::with_client(store.s3.client()));
-        if let Err(error) = storage.registry().await {
+        // Clients are shown the way to S3, so its address must be the one where it listens.
+        let config = store.s3.client().config().to_builder();
+        let config = config.endpoint_url(format!("http://{}", store.address));
+        let s3 = S3::with_client(Client::from_conf(config.build()));
+        let storage = Storage::with_s3(chain, access, s3).asking(Ingest::new(ingest));
+        if let Err(error) = storage.backend().await {
             tracing::warn!(%error, "starting the registry without a store");
         }
-        let router = router(storage, Gate::closed());
+        let router = router(storage);
         Ok(Self {
             server: Server::start("the registry", listener, router)?,
         })

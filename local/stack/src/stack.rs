@@ -39,10 +39,7 @@ impl Stack {
     /// One line for the user, with what to do. Nothing is left running.
     pub async fn start(config: Config) -> Result<Self, Error> {
         let folder = Folder::open(&config.folder)?;
-        let credentials = match &config.credentials {
-            Some(given) => given.clone(),
-            None => folder.credentials()?,
-        };
+        let keys = folder.keys(config.credentials.as_ref())?;
         let s3_port = port::listen(config.s3_port, "S3", "HOLDFAST_S3_PORT").await?;
         let lambda_port = port::listen(
             config.lambda_port,
@@ -57,13 +54,14 @@ impl Stack {
         )
         .await?;
         let database = Database::start(&config, &folder).await?;
-        let store = Store::start(folder.path(), credentials.clone(), s3_port).await?;
+        let store = Store::start(folder.path(), &keys, s3_port).await?;
 
         let sync = Arc::new(Function::sync(&store, &database).await);
-        let loader = Arc::new(Function::loader(&store, &database, &credentials).await);
+        let loader = Arc::new(Function::loader(&store, &database, &keys.own).await);
         let functions = vec![Arc::clone(&sync), Arc::clone(&loader)];
-        let lambda = Lambda::start(lambda_port, credentials.clone(), functions)?;
-        let registry = Registry::start(registry_port, &store).await?;
+        let lambda = Lambda::start(lambda_port, keys.own.clone(), functions)?;
+        let registry =
+            Registry::start(registry_port, &store, &folder, &database, &config.ingest).await?;
         let events = Poller {
             queue: store.queue(),
             function: sync,
@@ -83,7 +81,7 @@ impl Stack {
             tokio::spawn(schedule(store.loads(), stop)),
         ];
 
-        let welcome = welcome(&folder, &store, &lambda, &registry, &database, &credentials)?;
+        let welcome = welcome(&folder, &store, &lambda, &registry, &database, &keys.own)?;
         Ok(Self {
             welcome,
             store,
@@ -150,10 +148,12 @@ fn welcome(
     let endpoint = format!("http://{}", store.address);
     let lambda_endpoint = format!("http://{}", lambda.address());
     let registry = format!("http://{}", registry.address());
+    let profiles = folder.path().join("credentials").display().to_string();
     let env = folder.write_env(&[
         ("AWS_ACCESS_KEY_ID", &credentials.access_key_id),
         ("AWS_SECRET_ACCESS_KEY", &credentials.secret_access_key),
         ("AWS_DEFAULT_REGION", REGION),
+        ("AWS_SHARED_CREDENTIALS_FILE", &profiles),
         ("AWS_ENDPOINT_URL", &endpoint),
         ("AWS_ENDPOINT_URL_LAMBDA", &lambda_endpoint),
         ("DATABASE_URL", &database.text),

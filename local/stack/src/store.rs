@@ -1,9 +1,9 @@
 use std::{fs::DirBuilder, io, net::SocketAddr, os::unix::fs::DirBuilderExt, path::Path};
 
-use embedded_s3::{Credentials, EmbeddedS3, OpenError, Options, Queue};
+use embedded_s3::{Account, AccountId, EmbeddedS3, OpenError, Options, Queue};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
-use crate::Error;
+use crate::{Error, keys::Keys};
 
 /// Region of everything on this machine.
 pub(crate) const REGION: &str = "us-east-1";
@@ -25,7 +25,7 @@ pub(crate) const EVENTS: [&str; 3] = [
     "s3:LifecycleExpiration:*",
 ];
 
-/// The embedded S3 and STS, on a port of 127.0.0.1.
+/// The embedded S3, IAM and STS, on a port of 127.0.0.1.
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) s3: EmbeddedS3,
@@ -50,14 +50,19 @@ impl Store {
     /// Opens the store and serves it on `listener`.
     pub(crate) async fn start(
         folder: &Path,
-        credentials: Credentials,
+        keys: &Keys,
         listener: TcpListener,
     ) -> Result<Self, Error> {
         let folder = folder.join("s3");
         private(&folder)?;
+        let customer = Account {
+            id: AccountId::CUSTOMER,
+            credentials: keys.customer.clone(),
+        };
         let options = Options {
             region: REGION.to_owned(),
-            ..Options::new(folder, credentials)
+            accounts: vec![customer],
+            ..Options::new(folder, keys.own.clone())
         };
         let s3 = EmbeddedS3::open(options)
             .await

@@ -4,9 +4,11 @@ use std::{
     path::Path,
 };
 
-use embedded_s3::Credentials;
+use embedded_s3::{AccountId, Credentials};
+use registry::access::settings::{PUBLIC_NAME, PUBLIC_PASSWORDS};
+use serde_json::json;
 
-use crate::{folder::quote, function::Function, store::REGION};
+use crate::{folder::quote, function::Function, keys::CUSTOMER_PROFILE, store::REGION};
 
 /// What is printed when everything runs.
 #[derive(Debug)]
@@ -45,7 +47,7 @@ impl Display for Welcome<'_> {
         writeln!(formatter, "Holdfast is running; Ctrl-C stops it.\n")?;
         writeln!(
             formatter,
-            "  S3 and STS         {}  (buckets documents, documents-versioned)",
+            "  S3, IAM and STS    {}  (buckets documents, documents-versioned)",
             self.endpoint
         )?;
         writeln!(
@@ -55,10 +57,21 @@ impl Display for Welcome<'_> {
             Function::SYNC,
             Function::LOADER
         )?;
-        writeln!(formatter, "  registry           {}", self.registry)?;
+        writeln!(
+            formatter,
+            "  registry           {}/  (its API, and in a browser its pages)",
+            self.registry
+        )?;
+        writeln!(formatter, "  its admin          {PUBLIC_NAME}")?;
+        writeln!(formatter, "  with the password  {}", PUBLIC_PASSWORDS[0])?;
         writeln!(formatter, "  access key id      {access_key_id}")?;
         writeln!(formatter, "  secret access key  {secret_access_key}")?;
         writeln!(formatter, "  region             {REGION}")?;
+        writeln!(
+            formatter,
+            "  a customer         account {}, profile {CUSTOMER_PROFILE}",
+            AccountId::CUSTOMER
+        )?;
         writeln!(formatter, "  PostgreSQL         {}", self.database_url)?;
         writeln!(formatter, "  data               {}", self.folder.display())?;
         if let Some(elsewhere) = self
@@ -85,6 +98,11 @@ impl Display for Welcome<'_> {
             "{}",
             self.client.invoke(self.lambda_endpoint, self.credentials)
         )?;
+        writeln!(
+            formatter,
+            "\nLog in to the registry, register a model, and list what there is:\n"
+        )?;
+        writeln!(formatter, "{}", log_in(self.registry))?;
         writeln!(
             formatter,
             "\nPut a document, list the bucket, see the row, and search its text:\n"
@@ -145,6 +163,25 @@ impl Client {
     }
 }
 
+/// The lines that log in as the default admin, whose password everybody knows, register a model and list all.
+fn log_in(registry: &str) -> String {
+    let login = json!({
+        "user": { "name": PUBLIC_NAME },
+        "secret": { "password": PUBLIC_PASSWORDS[0] },
+    });
+    let model = json!({ "url": "https://huggingface.co/google-bert/bert-base-uncased" });
+    let all = json!([{ "name": "*" }]);
+    let curl = r#"curl -sS -H "X-Authorization: $token""#;
+    format!(
+        "token=$(curl -sS -X PUT -d {} {registry}/authenticate)\n\
+         {curl} -d {} {registry}/artifact/model; echo\n\
+         {curl} -d {} {registry}/artifacts; echo",
+        quote(&login.to_string()),
+        quote(&model.to_string()),
+        quote(&all.to_string()),
+    )
+}
+
 /// The AWS command line, with these credentials.
 fn aws(credentials: &Credentials) -> String {
     format!(
@@ -181,12 +218,15 @@ mod tests {
         insta::assert_snapshot!(text(Client::Aws, "psql", Some("/home/me/.holdfast/postgres")), @r#"
         Holdfast is running; Ctrl-C stops it.
 
-          S3 and STS         http://127.0.0.1:9001  (buckets documents, documents-versioned)
+          S3, IAM and STS    http://127.0.0.1:9001  (buckets documents, documents-versioned)
           Lambda             http://127.0.0.1:9002  (functions document-sync, document-loader)
-          registry           http://127.0.0.1:9010
+          registry           http://127.0.0.1:9010/  (its API, and in a browser its pages)
+          its admin          ece30861defaultadminuser
+          with the password  correcthorsebatterystaple123(!__+@**(A'"`;DROP TABLE artifacts;
           access key id      HOLDFASTKEY
           secret access key  secret/key
           region             us-east-1
+          a customer         account 111122223333, profile customer
           PostgreSQL         postgresql://holdfast:password@127.0.0.1:9005/holdfast
           data               /home/me/.holdfast
           for your shell     . /home/me/.holdfast/env
@@ -194,6 +234,12 @@ mod tests {
         Compare a bucket with its rows, and repair what differs:
 
         echo '{"reconcile": {"bucket": "documents"}}' | AWS_ACCESS_KEY_ID=HOLDFASTKEY AWS_SECRET_ACCESS_KEY=secret/key AWS_DEFAULT_REGION=us-east-1 aws --endpoint-url http://127.0.0.1:9002 lambda invoke --function-name document-sync --payload fileb:///dev/stdin /dev/stdout
+
+        Log in to the registry, register a model, and list what there is:
+
+        token=$(curl -sS -X PUT -d '{"secret":{"password":"correcthorsebatterystaple123(!__+@**(A'\''\"`;DROP TABLE artifacts;"},"user":{"name":"ece30861defaultadminuser"}}' http://127.0.0.1:9010/authenticate)
+        curl -sS -H "X-Authorization: $token" -d '{"url":"https://huggingface.co/google-bert/bert-base-uncased"}' http://127.0.0.1:9010/artifact/model; echo
+        curl -sS -H "X-Authorization: $token" -d '[{"name":"*"}]' http://127.0.0.1:9010/artifacts; echo
 
         Put a document, list the bucket, see the row, and search its text:
 
@@ -208,12 +254,15 @@ mod tests {
         insta::assert_snapshot!(text(Client::Curl, "/opt/my pg/bin/psql", Some("/var/lib/holdfast/1/postgres")), @r#"
         Holdfast is running; Ctrl-C stops it.
 
-          S3 and STS         http://127.0.0.1:9001  (buckets documents, documents-versioned)
+          S3, IAM and STS    http://127.0.0.1:9001  (buckets documents, documents-versioned)
           Lambda             http://127.0.0.1:9002  (functions document-sync, document-loader)
-          registry           http://127.0.0.1:9010
+          registry           http://127.0.0.1:9010/  (its API, and in a browser its pages)
+          its admin          ece30861defaultadminuser
+          with the password  correcthorsebatterystaple123(!__+@**(A'"`;DROP TABLE artifacts;
           access key id      HOLDFASTKEY
           secret access key  secret/key
           region             us-east-1
+          a customer         account 111122223333, profile customer
           PostgreSQL         postgresql://holdfast:password@127.0.0.1:9005/holdfast
           data               /home/me/.holdfast
                              /var/lib/holdfast/1/postgres  (PostgreSQL's: its user cannot enter the folder above)
@@ -222,6 +271,12 @@ mod tests {
         Compare a bucket with its rows, and repair what differs:
 
         curl -sS --aws-sigv4 aws:amz:us-east-1:lambda --user HOLDFASTKEY:secret/key -d '{"reconcile": {"bucket": "documents"}}' http://127.0.0.1:9002/2015-03-31/functions/document-sync/invocations; echo
+
+        Log in to the registry, register a model, and list what there is:
+
+        token=$(curl -sS -X PUT -d '{"secret":{"password":"correcthorsebatterystaple123(!__+@**(A'\''\"`;DROP TABLE artifacts;"},"user":{"name":"ece30861defaultadminuser"}}' http://127.0.0.1:9010/authenticate)
+        curl -sS -H "X-Authorization: $token" -d '{"url":"https://huggingface.co/google-bert/bert-base-uncased"}' http://127.0.0.1:9010/artifact/model; echo
+        curl -sS -H "X-Authorization: $token" -d '[{"name":"*"}]' http://127.0.0.1:9010/artifacts; echo
 
         Put a document, list the bucket, see the row, and search its text:
 

@@ -2,10 +2,13 @@
 mod support;
 
 use aws_sdk_s3::{
+    config::Region,
+    error::ProvideErrorMetadata,
     primitives::ByteStream,
     types::{
-        CompletedMultipartUpload, CompletedPart, Delete, Event, NotificationConfiguration,
-        ObjectIdentifier, QueueConfiguration,
+        BucketLocationConstraint, CompletedMultipartUpload, CompletedPart,
+        CreateBucketConfiguration, Delete, Event, NotificationConfiguration, ObjectIdentifier,
+        QueueConfiguration,
     },
 };
 use support::{Place, runs, signal};
@@ -211,6 +214,48 @@ async fn a_bucket_of_the_users_own_is_followed_from_its_first_object() {
         .await
         .unwrap();
     running.wait_for_rows(&[("s3://mine/second", 2)]).await;
+}
+
+#[tokio::test]
+async fn buckets_of_a_customer_and_of_another_region_are_left_alone() {
+    let place = Place::new();
+    let running = place.start().await;
+    let west = aws_sdk_s3::Client::from_conf(
+        running
+            .s3()
+            .config()
+            .to_builder()
+            .region(Region::new("eu-west-1"))
+            .build(),
+    );
+    let constraint = CreateBucketConfiguration::builder()
+        .location_constraint(BucketLocationConstraint::EuWest1)
+        .build();
+    let customer = running.customer_s3();
+    let create = |s3: &aws_sdk_s3::Client, bucket| s3.create_bucket().bucket(bucket);
+    create(&customer, "papers").send().await.unwrap();
+    create(&west, "west")
+        .create_bucket_configuration(constraint)
+        .send()
+        .await
+        .unwrap();
+    create(&running.s3(), "mine").send().await.unwrap();
+    let put = async |s3: &aws_sdk_s3::Client, bucket| {
+        let put = s3.put_object().bucket(bucket).key("a").body(bytes(1));
+        put.send().await.unwrap();
+    };
+    put(&customer, "papers").await;
+    put(&west, "west").await;
+    put(&running.s3(), "mine").await;
+    // The last of the three: by then the others would have been seen.
+    running.wait_for_rows(&[("s3://mine/a", 1)]).await;
+    for (s3, bucket) in [(&customer, "papers"), (&west, "west")] {
+        let asked = s3.get_bucket_notification_configuration().bucket(bucket);
+        let set = asked.send().await.unwrap();
+        assert!(set.queue_configurations().is_empty(), "{bucket}");
+    }
+    let refused = running.s3().get_object().bucket("papers").key("a").send();
+    assert_eq!(refused.await.unwrap_err().code(), Some("AccessDenied"));
 }
 
 #[tokio::test]

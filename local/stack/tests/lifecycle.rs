@@ -5,7 +5,8 @@ mod support;
 
 use std::{
     fs,
-    net::TcpListener,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -43,6 +44,26 @@ async fn a_restart_has_the_same_objects_rows_and_credentials() {
         .await
         .unwrap();
     assert_eq!(object.body.collect().await.unwrap().into_bytes(), "kept");
+}
+
+#[tokio::test]
+async fn the_registrys_admin_of_the_contract_stays_logged_in_over_a_restart() {
+    let place = Place::new();
+    let running = place.start().await;
+    let login = r#"{"user": {"name": "ece30861defaultadminuser", "is_admin": true},
+        "secret": {"password": "correcthorsebatterystaple123(!__+@**(A'\"`;DROP TABLE artifacts;"}}"#;
+    let (status, token) = ask(&place, "PUT", "/authenticate", "", login);
+    assert_eq!(status, 200, "{token}");
+    let model = r#"{"url": "https://example.com/model"}"#;
+    let (status, _) = ask(&place, "POST", "/artifact/model", &token, model);
+    assert_eq!(status, 201);
+    drop(running);
+
+    let _running = place.start().await;
+    let (status, found) = ask(&place, "GET", "/artifact/byName/model", &token, "");
+    assert_eq!(status, 200, "{found}");
+    let (status, trail) = ask(&place, "GET", "/audit/verify", &token, "");
+    assert_eq!(status, 200, "{trail}");
 }
 
 #[tokio::test]
@@ -199,7 +220,11 @@ async fn given_credentials_are_the_ones_that_count() {
         .with("HOLDFAST_SECRET_ACCESS_KEY", "my secret's");
     let running = place.start().await;
     assert!(running.welcome.contains("my secret's"));
-    assert!(!place.folder().join("credentials").exists());
+    let kept = fs::read_to_string(place.folder().join("credentials")).unwrap();
+    assert!(
+        !kept.contains("[default]") && !kept.contains("my secret's"),
+        "{kept}"
+    );
     let env = fs::metadata(place.folder().join("env")).unwrap();
     assert_eq!(env.permissions().mode() & 0o777, 0o600);
     // A shell reads the file as it is meant, which the line-wise reading of these tests does not.
@@ -323,4 +348,27 @@ fn shell(script: &str, path: &Path) -> Output {
         .current_dir("/")
         .output()
         .expect("every Unix has /bin/sh")
+}
+
+/// The status and the body of what the registry answers.
+fn ask(place: &Place, method: &str, path: &str, token: &str, body: &str) -> (u16, String) {
+    let address = ("127.0.0.1", place.registry_port.number());
+    let mut connection = TcpStream::connect(address).expect("the registry listens");
+    write!(
+        connection,
+        "{method} {path} HTTP/1.1\r\nHost: registry\r\nConnection: close\r\n\
+         X-Authorization: {token}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("the registry reads");
+    let mut answer = String::new();
+    connection
+        .read_to_string(&mut answer)
+        .expect("the registry answers");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("it is HTTP");
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
+    (status.expect("it has a status"), body.to_owned())
 }

@@ -11,9 +11,18 @@ use std::path::{Path, PathBuf};
 use document_sync::Config;
 use shared::config::{Env, FromEnv};
 
-/// What a deployment to Lambda does not set: there the registry is in S3, whatever they say.
-const ELSEWHERE: [&str; 5] = [
+/// What a deployment to Lambda does not set: there the registry is in S3, whatever they say, GitHub's token has one
+/// name, what is secret is in a secret, and requests tell where the registry is.
+const ELSEWHERE: [&str; 13] = [
+    "GH_TOKEN",
+    "GITHUB_RAW_URL",
+    "ADMIN_PASSWORD",
+    "JWT_SECRET_KEY",
+    "JWT_SECRET_KEY_PREVIOUS",
+    "JWT_ISSUER",
+    "JWT_AUDIENCE",
     "LOG_LEVEL",
+    "PUBLIC_URL",
     "USE_S3",
     "USE_SQLITE",
     "SQLALCHEMY_DATABASE_URL",

@@ -1,5 +1,6 @@
 //! Real parts for tests: a PostgreSQL, with TLS and a standby if need be, the Lambda Runtime API around a
-//! built binary, a Secrets Manager, a queue, the Hugging Face Hub and GitHub in small, and a network that fails.
+//! built binary, S3 and STS of two accounts, a Secrets Manager, a queue, the Hugging Face Hub and GitHub in small, and a
+//! network that fails.
 //!
 //! What cannot start panics, with the reason: a test without its parts fails, it is never skipped.
 //!
@@ -13,7 +14,7 @@
 //! # }
 //! ```
 //!
-//! The embedded S3 is its own test double: see the crate `embedded-s3`.
+//! For one account, the embedded S3 is its own test double: see the crate `embedded-s3`.
 
 #![expect(
     clippy::expect_used,
@@ -22,6 +23,7 @@
 )]
 
 mod authority;
+mod aws;
 mod function;
 mod port;
 mod postgres;
@@ -32,6 +34,7 @@ mod sqs;
 mod upstream;
 
 pub use authority::{Authority, Issued};
+pub use aws::{Aws, Keys, Tenant};
 pub use function::{Failure, Function, FunctionError};
 pub use port::Port;
 pub use postgres::Postgres;

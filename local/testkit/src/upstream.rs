@@ -19,7 +19,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 /// The Hugging Face Hub and GitHub in small, for the real client: they know what a test has put there, and answer
 /// everything else as those services do for what does not exist.
 ///
-/// The Hub is under [`hub`](Self::hub), GitHub under [`github`](Self::github).
+/// The Hub is under [`hub`](Self::hub), GitHub under [`github`](Self::github), its files under [`raw`](Self::raw).
 #[derive(Debug)]
 pub struct Upstream {
     origin: String,
@@ -114,7 +114,12 @@ impl Upstream {
         format!("{}/github", self.origin)
     }
 
-    /// From now on a path answers like this. It begins with `/hub/` or `/github/` and has no query.
+    /// For `GITHUB_RAW_URL`.
+    pub fn raw(&self) -> String {
+        format!("{}/raw", self.origin)
+    }
+
+    /// From now on a path answers like this. It begins with `/hub/`, `/github/` or `/raw/` and has no query.
     pub fn put(&self, path: impl Into<String>, reply: Reply) {
         lock(&self.shelf.replies).insert(path.into(), reply);
     }

@@ -9,7 +9,7 @@ use rustls::pki_types::pem;
 use tokio_postgres::error::SqlState;
 
 use super::plain::CleartextDemanded;
-use super::secret::SecretError;
+use crate::secret::SecretError;
 use crate::telemetry::chain;
 
 /// Why there is no connection: one variant per thing to do. No text contains a password.

@@ -4,7 +4,7 @@ use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 
 /// Whether the fault lay in the connection or in the timing, so that a new connection may fare better.
-pub fn is_passing(error: &Error) -> bool {
+pub fn is_worth_another_try(error: &Error) -> bool {
     match error.code() {
         // No answer from the server: the connection broke.
         None => true,

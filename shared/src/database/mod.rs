@@ -1,10 +1,10 @@
-//! PostgreSQL: how it is reached, and one connection kept over invocations.
+//! PostgreSQL: how it is reached, and connections kept over invocations.
 //!
 //! - [`Url`]: where it is, as libpq and its users write it
 //! - [`Settings`]: the same, read from the environment; or a secret, or IAM
 //! - [`Database`], [`Connection`]: opening, keeping, checking
 //! - [`ConnectError`]: why there is none, and what is to be done about it
-//! - [`is_passing`], [`is_about_a_row`]: what a failed statement is to be answered with
+//! - [`is_worth_another_try`], [`is_about_a_row`]: what a failed statement is to be answered with
 //! - [`Migrations`], [`TableName`]: a function's own tables, and the user's
 //!
 //! Behind them:
@@ -30,7 +30,7 @@ mod target;
 mod tls;
 mod url;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use connection::Proof;
@@ -41,22 +41,21 @@ use settings::AccessSettings;
 
 pub use connection::Connection;
 pub use error::ConnectError;
-pub use failure::{is_about_a_row, is_passing};
+pub use failure::{is_about_a_row, is_worth_another_try};
 pub use migrations::Migrations;
-pub use secret::SecretError;
 pub use settings::Settings;
 pub use table::{InvalidTableName, TableName, grant, quoted};
 pub use url::{Url, UrlError};
 
-/// A database, and connections to it that wait for their next use: one, unless somebody needs several at a time.
+/// A database, and the connections to it that wait for their next use.
 ///
-/// An instance of a Lambda function works on one invocation at a time, so it needs no pool.
+/// How many there are is up to the function: it keeps as many as it has used at a time. An instance that works on one
+/// invocation at a time needs no more than one.
 #[derive(Debug)]
 pub struct Database {
     access: Access,
     /// Taken out while in use: an invocation that is cut short drops it in whatever state it is.
     idle: Mutex<Vec<Connection>>,
-    most_idle: usize,
 }
 
 /// Where it is, and what proves who asks, with what is remembered of that.
@@ -86,24 +85,13 @@ impl Database {
         Self {
             access,
             idle: Mutex::default(),
-            most_idle: 1,
         }
     }
 
-    /// As many connections may wait for their next use.
-    #[must_use]
-    pub fn keeping(self, most_idle: usize) -> Self {
-        Self { most_idle, ..self }
-    }
-
-    /// A connection that was kept, if there is one that still works.
+    /// The connection kept last of those that still work, if there is one.
     pub async fn kept(&self) -> Option<Connection> {
         loop {
-            let connection = self
-                .idle
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .pop()?;
+            let connection = self.idle().pop()?;
             if connection.is_usable().await {
                 return Some(connection);
             }
@@ -135,11 +123,10 @@ impl Database {
     /// Keeps a connection, outside any transaction, for its next use.
     pub fn keep(&self, mut connection: Connection) {
         connection.touch();
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        // The one that was used last is the least likely to have been dropped by the server.
-        if idle.len() >= self.most_idle.max(1) {
-            idle.remove(0);
-        }
-        idle.push(connection);
+        self.idle().push(connection);
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,21 +1,14 @@
 //! User and password from AWS Secrets Manager.
 
 use std::fmt;
-use std::str::FromStr;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
-
-use aws_credential_types::Credentials;
-use aws_sdk_secretsmanager::Client;
-use aws_sdk_secretsmanager::config::retry::RetryConfig;
-use aws_sdk_secretsmanager::config::{BehaviorVersion, Region};
-use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
 
 use super::login::Login;
 use super::url::Url;
 use super::{ConnectError, Connection};
 use super::{connection::Proof, error::advice};
-use crate::aws;
+use crate::secret::{SecretError, Settings};
 use crate::telemetry::chain;
 
 /// How long a secret is taken to be what it was. A refused password ends this at once.
@@ -23,103 +16,12 @@ const FRESH: Duration = Duration::from_mins(10);
 /// How long a refused password rests, while the secret stays the same: users are locked out by less.
 const REST: Duration = Duration::from_mins(1);
 
-/// Name or ARN of a secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct SecretId(String);
-
-/// A text that cannot name a secret.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "must be the name of a secret or its ARN, arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME"
-)]
-pub(super) struct InvalidSecretId;
-
-impl FromStr for SecretId {
-    type Err = InvalidSecretId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidSecretId> {
-        let id = Self(text.to_owned());
-        let is_name = |name: &str| {
-            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+=.@-!".contains(&byte);
-            !name.is_empty() && name.bytes().all(allowed)
-        };
-        let is_valid = if text.starts_with("arn:") {
-            id.region().is_some_and(|region| !region.is_empty())
-                && text.split(':').nth(6).is_some_and(is_name)
-        } else {
-            is_name(text)
-        };
-        is_valid.then_some(id).ok_or(InvalidSecretId)
-    }
-}
-
-impl SecretId {
-    /// The region in an ARN.
-    pub(super) fn region(&self) -> Option<&str> {
-        let mut parts = self.0.strip_prefix("arn:")?.split(':').skip(1);
-        (parts.next()? == "secretsmanager").then(|| parts.next())?
-    }
-}
-
-/// Which secret, and who asks for it.
-#[derive(Debug, Clone)]
-pub(super) struct SecretSettings {
-    pub(super) id: SecretId,
-    pub(super) region: String,
-    pub(super) endpoint: Option<String>,
-    pub(super) credentials: Option<Credentials>,
-}
-
-/// Why there is no user and password to be had from the secret.
-#[derive(Debug, thiserror::Error)]
-pub enum SecretError {
-    /// There is none of this name, or it is about to be deleted.
-    #[error("there is no secret {id} in {region}: check DATABASE_SECRET_ARN")]
-    Missing {
-        /// Name or ARN.
-        id: String,
-        /// Where it was looked for.
-        region: String,
-        /// What Secrets Manager says.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The function may not read it.
-    #[error(
-        "the function may not read the secret {id}: allow its role secretsmanager:GetSecretValue, and kms:Decrypt if the secret has a key of its own"
-    )]
-    Denied {
-        /// Name or ARN.
-        id: String,
-        /// What Secrets Manager says.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// Throttled, or no answer: later may be better.
-    #[error(
-        "cannot read the secret {id} at present: in a VPC this takes a way to Secrets Manager, by a VPC endpoint or NAT"
-    )]
-    Unavailable {
-        /// Name or ARN.
-        id: String,
-        /// What happened.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// It is there, but is not what it should be.
-    #[error("the secret {id} cannot be used: {problem}")]
-    Unusable {
-        /// Name or ARN.
-        id: String,
-        /// What it should be; nothing of what it is.
-        problem: String,
-    },
-}
-
 /// A secret, and what it said last.
 pub(super) struct Secret {
-    settings: SecretSettings,
+    stored: crate::secret::Secret,
     /// `DATABASE_URL`: where the database is, if the secret does not say.
     base: Option<Url>,
     clock: fn() -> SystemTime,
-    client: OnceLock<Client>,
     known: Mutex<Option<Known>>,
 }
 
@@ -136,22 +38,17 @@ impl fmt::Debug for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Secret")
-            .field("id", &self.settings.id)
+            .field("stored", &self.stored)
             .finish_non_exhaustive()
     }
 }
 
 impl Secret {
-    pub(super) fn new(
-        settings: SecretSettings,
-        base: Option<Url>,
-        clock: fn() -> SystemTime,
-    ) -> Self {
+    pub(super) fn new(settings: Settings, base: Option<Url>, clock: fn() -> SystemTime) -> Self {
         Self {
-            settings,
+            stored: crate::secret::Secret::new(settings),
             base,
             clock,
-            client: OnceLock::new(),
             known: Mutex::default(),
         }
     }
@@ -218,7 +115,7 @@ impl Secret {
         let now = self.read().await?;
         if now.text == known.text && is_within(refused_at, REST) {
             return Err(ConnectError::SecretRefused {
-                id: self.settings.id.0.clone(),
+                id: self.stored.id().to_owned(),
             });
         }
         Ok(now)
@@ -226,41 +123,11 @@ impl Secret {
 
     /// Asks Secrets Manager, and keeps the answer.
     async fn read(&self) -> Result<Known, SecretError> {
-        let SecretId(id) = &self.settings.id;
-        let client = self.client.get_or_init(|| client(&self.settings));
-        let answer = client.get_secret_value().secret_id(id).send().await;
-        let value = answer.map_err(|error| {
-            let code = error.code().map(ToOwned::to_owned);
-            let (id, source) = (id.clone(), Box::new(error));
-            match code.as_deref() {
-                Some("ResourceNotFoundException" | "InvalidRequestException") => {
-                    SecretError::Missing {
-                        id,
-                        region: self.settings.region.clone(),
-                        source,
-                    }
-                }
-                Some(
-                    "AccessDeniedException"
-                    | "DecryptionFailure"
-                    | "UnrecognizedClientException"
-                    | "InvalidSignatureException"
-                    | "ExpiredTokenException",
-                ) => SecretError::Denied { id, source },
-                _ => SecretError::Unavailable { id, source },
-            }
-        })?;
-        let unusable = |problem: String| SecretError::Unusable {
-            id: id.clone(),
-            problem,
-        };
-        let text = value
-            .secret_string
-            .ok_or_else(|| unusable("it is binary".to_owned()))?;
+        let text = self.stored.fetch().await?;
         let url = text
             .parse::<Login>()
             .and_then(|login| login.over(self.base.as_ref()))
-            .map_err(|error| unusable(error.to_string()))?;
+            .map_err(|error| self.stored.unusable(error.to_string()))?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let refused_at = known
             .as_ref()
@@ -277,22 +144,6 @@ impl Secret {
     }
 }
 
-fn client(settings: &SecretSettings) -> Client {
-    let mut config = aws_sdk_secretsmanager::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new(settings.region.clone()))
-        .http_client(aws::http_client(settings.endpoint.is_some()))
-        .retry_config(RetryConfig::standard())
-        .timeout_config(aws::timeouts());
-    if let Some(endpoint) = &settings.endpoint {
-        config = config.endpoint_url(endpoint);
-    }
-    if let Some(credentials) = &settings.credentials {
-        config = config.credentials_provider(credentials.clone());
-    }
-    Client::from_conf(config.build())
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -301,6 +152,7 @@ mod tests {
     use testkit::{Postgres, Proxy, SecretsManager};
 
     use super::*;
+    use crate::config::Env;
 
     /// A secret for the user `app` of a server, with a clock of its own.
     struct Deployed {
@@ -325,12 +177,15 @@ mod tests {
                 .await;
             let proxy = Proxy::start(postgres.address()).await;
             let secrets = SecretsManager::start().await;
-            let settings = SecretSettings {
-                id: "orders".parse().unwrap(),
-                region: "us-east-1".to_owned(),
-                endpoint: Some(secrets.endpoint().to_owned()),
-                credentials: Some(Credentials::new("id", "key", None, None, "test")),
-            };
+            let mut env = Env::new([
+                ("DATABASE_SECRET_ARN", "orders"),
+                ("AWS_REGION", "us-east-1"),
+                ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.endpoint()),
+                ("AWS_ACCESS_KEY_ID", "id"),
+                ("AWS_SECRET_ACCESS_KEY", "key"),
+            ]);
+            let settings = Settings::from_env(&mut env, "DATABASE_SECRET_ARN");
+            let settings = settings.flatten().unwrap();
             let base = format!("postgresql://{}/test", proxy.address())
                 .parse()
                 .unwrap();
@@ -414,35 +269,5 @@ mod tests {
         deployed.secret.open().await.unwrap();
         deployed.secret.open().await.unwrap();
         assert_eq!(deployed.counts(), (4, 3));
-    }
-
-    #[test]
-    fn a_secret_is_named_by_its_name_or_arn() {
-        for (text, region) in [
-            ("orders/db", None),
-            ("rds!db-0a1b2c3d", None),
-            (
-                "arn:aws:secretsmanager:eu-central-1:123456789012:secret:rds!db-0a-AbCdEf",
-                Some("eu-central-1"),
-            ),
-            (
-                "arn:aws-us-gov:secretsmanager:us-gov-west-1:123456789012:secret:a/b",
-                Some("us-gov-west-1"),
-            ),
-        ] {
-            let id: SecretId = text.parse().unwrap();
-            assert_eq!(id.region(), region, "{text}");
-        }
-        for text in [
-            "",
-            "a b",
-            "arn:aws:s3:::bucket",
-            "arn:aws:secretsmanager::123456789012:secret:a",
-            "arn:aws:secretsmanager:eu-central-1:123456789012:secret",
-            "{{resolve:secretsmanager:a}}",
-            "postgresql://u:p@h/d",
-        ] {
-            assert!(text.parse::<SecretId>().is_err(), "{text}");
-        }
     }
 }

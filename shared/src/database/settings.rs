@@ -1,10 +1,10 @@
 //! The settings of a database, from the environment.
 
 use super::iam::Signer;
-use super::secret::{SecretId, SecretSettings};
 use super::url::{SslMode, Url};
-use crate::aws::{self, Caller};
+use crate::aws::Caller;
 use crate::config::{Env, FromEnv};
+use crate::secret;
 
 /// Where the database is and how a function proves who it is.
 ///
@@ -24,7 +24,7 @@ pub(super) enum AccessSettings {
     /// The password in the URL, or none.
     Url(Url),
     /// A secret, over the URL.
-    Secret(Option<Url>, SecretSettings),
+    Secret(Option<Url>, secret::Settings),
     /// A token instead of a password.
     IamToken(Url, Signer),
 }
@@ -32,10 +32,9 @@ pub(super) enum AccessSettings {
 impl FromEnv for Settings {
     fn from_env(env: &mut Env) -> Option<Self> {
         let url = env.optional::<Url>("DATABASE_URL");
-        let secret = env.optional::<SecretId>("DATABASE_SECRET_ARN");
+        let secret = secret::Settings::from_env(env, "DATABASE_SECRET_ARN");
         let uses_iam = env.or("DATABASE_IAM_AUTH", false);
         let caller = Caller::from_env(env);
-        let endpoint = aws::endpoint(env, "AWS_ENDPOINT_URL_SECRETS_MANAGER");
         let (url, secret, uses_iam, caller) = (url?, secret?, uses_iam?, caller?);
         let access = match (url, secret) {
             (None, None) => {
@@ -46,21 +45,7 @@ impl FromEnv for Settings {
                 env.problem("DATABASE_SECRET_ARN and DATABASE_IAM_AUTH exclude each other");
                 return None;
             }
-            (url, Some(id)) => {
-                let region = id.region().map(ToOwned::to_owned).or(caller.region);
-                if region.is_none() {
-                    env.problem(
-                        "DATABASE_SECRET_ARN is a name without a region: give the ARN, or set AWS_REGION",
-                    );
-                }
-                let secret = SecretSettings {
-                    id,
-                    region: region?,
-                    endpoint: endpoint?,
-                    credentials: caller.credentials,
-                };
-                AccessSettings::Secret(url, secret)
-            }
+            (url, Some(secret)) => AccessSettings::Secret(url, secret),
             (Some(url), None) if uses_iam => {
                 let signer = signer(env, &url, caller);
                 check_for_iam(env, &url);
@@ -72,6 +57,23 @@ impl FromEnv for Settings {
             }
         };
         Some(Self { access })
+    }
+}
+
+impl Settings {
+    /// The settings of a database that a function can do without: `Some(None)` where neither a URL nor a secret is
+    /// given, `None` where what is given is wrong.
+    pub fn optional(env: &mut Env) -> Option<Option<Self>> {
+        let url = env.optional::<String>("DATABASE_URL");
+        let secret = env.optional::<String>("DATABASE_SECRET_ARN");
+        match (url, secret) {
+            (Some(None), Some(None)) => {
+                // Asked for all the same: these are settings of the function as well.
+                drop(env.optional::<String>("DATABASE_IAM_AUTH"));
+                Some(None)
+            }
+            _ => Self::from_env(env).map(Some),
+        }
     }
 }
 
@@ -160,13 +162,29 @@ mod tests {
     }
 
     #[test]
+    fn a_database_that_may_be_missing_must_not_be_wrong() {
+        let optional = |values: &[(&str, &str)]| {
+            let mut env = Env::new(values.iter().copied());
+            Settings::optional(&mut env).map(|settings| settings.is_some())
+        };
+        assert_eq!(optional(&[]), Some(false));
+        assert_eq!(optional(&[("DATABASE_URL", " ")]), Some(false));
+        assert_eq!(
+            optional(&[("DATABASE_URL", "postgresql://h/d")]),
+            Some(true)
+        );
+        assert_eq!(optional(&[("DATABASE_URL", "mysql://h/d")]), None);
+        assert_eq!(optional(&[("DATABASE_SECRET_ARN", "arn:aws:s3:::b")]), None);
+    }
+
+    #[test]
     fn the_region_is_that_of_the_arn_or_of_the_function() {
         let region = |values: &[(&str, &str)]| {
             let settings = Settings::read(Env::new(values.iter().copied())).unwrap();
             let AccessSettings::Secret(_, secret) = settings.access else {
                 panic!("no secret")
             };
-            secret.region
+            secret.region().to_owned()
         };
         let home = ("AWS_REGION", "us-east-1");
         assert_eq!(

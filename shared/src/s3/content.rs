@@ -1,8 +1,15 @@
+use std::collections::HashMap;
+use std::ops::Range;
+
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
+use aws_sdk_s3::types::{
+    BucketLocationConstraint, ChecksumMode, ChecksumType, CreateBucketConfiguration,
+};
+use aws_smithy_types::DateTime;
 
-use super::{Bucket, Error, unquoted};
+use super::multipart::range;
+use super::{Bucket, Error, quoted, unquoted};
 
 /// The bytes of an object, and what they are called until they change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +18,34 @@ pub struct Content {
     pub bytes: Vec<u8>,
     /// The entity tag without its quotes.
     pub etag: String,
+}
+
+/// What S3 knows of an object besides its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// The entity tag without its quotes.
+    pub etag: String,
+    /// Bytes.
+    pub size: u64,
+    /// The media type, as whoever wrote it named it.
+    pub content_type: Option<String>,
+    /// To the second.
+    pub last_modified: Option<DateTime>,
+    /// The one that S3 has made or verified.
+    pub checksum: Option<Checksum>,
+    /// The user's metadata.
+    pub metadata: HashMap<String, String>,
+}
+
+/// A checksum of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checksum {
+    /// As S3 names it, for example `SHA256`.
+    pub algorithm: &'static str,
+    /// Base64; of parts, with a hyphen and their number.
+    pub value: String,
+    /// It is made from those of the parts, and not from the bytes.
+    pub is_composite: bool,
 }
 
 /// On what condition an object is written.
@@ -80,16 +115,89 @@ impl Bucket {
             .await
             .map_err(|error| self.classify("GetObject", key, error))?;
         let etag = object.e_tag.map(unquoted).unwrap_or_default();
-        let bytes = object.body.collect().await.map_err(|error| Error::Other {
-            action: "GetObject",
-            bucket: self.name.clone(),
-            key: key.to_owned(),
-            status: None,
-            source: Box::new(error),
-        })?;
+        let bytes = object.body.collect().await;
+        let bytes = bytes.map_err(|error| self.other("GetObject", key, error))?;
         Ok(Content {
             bytes: bytes.to_vec(),
             etag,
+        })
+    }
+
+    /// Some bytes of an object, which must still be the one with this entity tag.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] when there is none, [`Error::Precondition`] when it is another, [`Error::Other`] also when
+    /// not all bytes arrived.
+    pub async fn get_range(
+        &self,
+        key: &str,
+        etag: &str,
+        bytes: &Range<u64>,
+    ) -> Result<Vec<u8>, Error> {
+        let object = self
+            .client
+            .get_object()
+            .bucket(&self.name)
+            .key(key)
+            .if_match(quoted(etag))
+            .range(range(bytes))
+            .send()
+            .await
+            .map_err(|error| self.classify("GetObject", key, error))?;
+        let body = object.body.collect().await;
+        let body = body.map_err(|error| self.other("GetObject", key, error))?;
+        let body = body.to_vec();
+        if u64::try_from(body.len()).ok() != bytes.end.checked_sub(bytes.start) {
+            return Err(self.other("GetObject", key, "other bytes came than were asked for"));
+        }
+        Ok(body)
+    }
+
+    /// What S3 knows of an object, its checksum included.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] when there is none.
+    pub async fn describe(&self, key: &str) -> Result<Description, Error> {
+        let head = self
+            .client
+            .head_object()
+            .bucket(&self.name)
+            .key(key)
+            .checksum_mode(ChecksumMode::Enabled)
+            .send()
+            .await
+            .map_err(|error| self.classify("HeadObject", key, error))?;
+        let is_composite = head.checksum_type == Some(ChecksumType::Composite);
+        // An object has one, rarely more: the strongest is the one to show.
+        let checksum = [
+            ("SHA512", head.checksum_sha512),
+            ("SHA256", head.checksum_sha256),
+            ("SHA1", head.checksum_sha1),
+            ("CRC64NVME", head.checksum_crc64_nvme),
+            ("CRC32C", head.checksum_crc32_c),
+            ("CRC32", head.checksum_crc32),
+        ]
+        .into_iter()
+        .find_map(|(algorithm, value)| {
+            let value = value?;
+            Some(Checksum {
+                algorithm,
+                is_composite: is_composite || value.contains('-'),
+                value,
+            })
+        });
+        Ok(Description {
+            etag: head.e_tag.map(unquoted).unwrap_or_default(),
+            size: head
+                .content_length
+                .and_then(|size| size.try_into().ok())
+                .unwrap_or_default(),
+            content_type: head.content_type,
+            last_modified: head.last_modified,
+            checksum,
+            metadata: head.metadata.unwrap_or_default(),
         })
     }
 
@@ -170,8 +278,4 @@ impl Bucket {
             .map_err(|error| self.classify("DeleteObject", key, error))?;
         Ok(())
     }
-}
-
-fn quoted(etag: &str) -> String {
-    format!("\"{etag}\"")
 }

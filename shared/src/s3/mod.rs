@@ -1,6 +1,9 @@
-//! Objects in S3, as far as the functions need them: what there is (here), and what is in it (`content`).
+//! Objects in S3, as far as the functions need them: what there is (here), what is in it (`content`), what is written in
+//! parts (`multipart`), and what others may do in the function's name (`presign`).
 
 mod content;
+mod multipart;
+mod presign;
 
 use std::sync::OnceLock;
 
@@ -9,13 +12,18 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Region};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::EncodingType;
-use aws_smithy_types::DateTime;
 use percent_encoding::percent_decode_str;
 
 use crate::aws::{self, Caller};
 use crate::config::{Env, FromEnv};
 
-pub use content::Content;
+/// A moment, as S3 tells it.
+pub use aws_smithy_types::DateTime;
+pub use content::{Checksum, Content, Description};
+pub use multipart::{
+    Attributes, LARGEST_PART, MOST_PARTS, Part, PartChecksum, SMALLEST_PART, Upload,
+};
+pub use presign::{Condition, Presigned};
 
 /// Where S3 is and who asks: the variables that Lambda sets, and those that point elsewhere.
 #[derive(Debug, Clone, Default)]
@@ -230,7 +238,7 @@ impl Bucket {
     {
         // HEAD has no body, so a missing object is "NotFound" where GET says "NoSuchKey".
         match error.code() {
-            Some("NotFound" | "NoSuchKey" | "NoSuchBucket") => Error::NotFound,
+            Some("NotFound" | "NoSuchKey" | "NoSuchBucket" | "NoSuchUpload") => Error::NotFound,
             Some("PreconditionFailed") => Error::Precondition,
             Some("ConditionalRequestConflict") => Error::Conflict,
             _ => Error::Other {
@@ -242,6 +250,22 @@ impl Bucket {
                     .map(|response| response.status().as_u16()),
                 source: Box::new(error),
             },
+        }
+    }
+
+    /// What went wrong where S3 did not refuse.
+    fn other(
+        &self,
+        action: &'static str,
+        key: &str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Error {
+        Error::Other {
+            action,
+            bucket: self.name.clone(),
+            key: key.to_owned(),
+            status: None,
+            source: source.into(),
         }
     }
 }
@@ -292,6 +316,10 @@ pub struct Listed {
     pub last_modified: Option<DateTime>,
 }
 
+fn quoted(etag: &str) -> String {
+    format!("\"{etag}\"")
+}
+
 fn unquoted(etag: String) -> String {
     if etag.starts_with('"') {
         etag.trim_matches('"').to_owned()
@@ -314,7 +342,7 @@ fn raw(key: String, is_encoded: bool) -> Option<String> {
 /// Why S3 did not do what was asked: one variant per decision a caller can take.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no such object.
+    /// There is no such object, or no such upload.
     #[error("the object does not exist")]
     NotFound,
     /// The object is not in the state that was the condition.

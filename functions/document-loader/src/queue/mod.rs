@@ -18,7 +18,9 @@ mod write;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use shared::database::{ConnectError, Connection, Database, Settings, TableName, is_passing};
+use shared::database::{
+    ConnectError, Connection, Database, Settings, TableName, is_worth_another_try,
+};
 use shared::telemetry::chain;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -91,15 +93,10 @@ impl Session {
 
 impl Queue {
     /// The queue of the documents table of this name, or of `document`. `role_arn` is the function's own role, which
-    /// customers have to trust. As many connections as are used at a time are kept. Nothing is connected yet.
-    pub fn new(
-        settings: Settings,
-        name: Option<TableName>,
-        role_arn: Option<String>,
-        connections: usize,
-    ) -> Self {
+    /// customers have to trust. Nothing is connected yet.
+    pub fn new(settings: Settings, name: Option<TableName>, role_arn: Option<String>) -> Self {
         Self {
-            database: Database::new(settings).keeping(connections),
+            database: Database::new(settings),
             name,
             role_arn,
             table: Mutex::new(None),
@@ -131,13 +128,13 @@ impl Queue {
                     self.keep(session);
                     return Ok(done);
                 }
-                Err(error) if attempt < ATTEMPTS && is_passing(&error) => {
+                Err(error) if attempt < ATTEMPTS && is_worth_another_try(&error) => {
                     tracing::warn!(error = %chain(&error), "trying again on a new connection");
                     attempt += 1;
                 }
                 Err(error) => {
                     let rolled_back = session.client().batch_execute("rollback").await;
-                    if rolled_back.is_ok() && !is_passing(&error) {
+                    if rolled_back.is_ok() && !is_worth_another_try(&error) {
                         self.keep(session);
                     }
                     return Err(Error::Failed(error));

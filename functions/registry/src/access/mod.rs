@@ -1,14 +1,15 @@
 //! Who may do what: users, their passwords and their tokens.
 //!
-//! In reading order: [`user`] says who there can be, [`settings`] who there is at first, [`password`] how a login is judged,
+//! In reading order: [`user`] says who there can be, [`settings`] and [`given`] who there is at first, [`password`] how a login is judged,
 //! [`token`] what comes of it. [`Access`] puts them together; `throttle` and `calls` count in it, and `memory` bounds
 //! what it remembers.
 //!
-//! What instances do not share is remembered by each for itself: failed logins, calls of a token, and for
-//! [`USER_MEMORY`] what a user may do. So a user who is deleted, or who gets another password or other permissions,
+//! What instances do not share is remembered by each for itself: without an index failed logins and calls of a token,
+//! and in any case for [`USER_MEMORY`] what a user may do. So a user who is deleted, or who gets another password or other permissions,
 //! is known to have changed at once to the instance that did it, and to all others after that time at the latest.
 
 mod calls;
+pub mod given;
 mod memory;
 pub mod password;
 pub mod settings;
@@ -21,14 +22,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use time::{Duration, OffsetDateTime};
 
+use crate::audit::Actor;
+use crate::index::Index;
 use crate::store::{Objects, StoreError};
 use calls::Calls;
 use memory::Memory;
 use password::{HashError, Hasher, Password};
 use settings::{Admin, Settings};
-use throttle::Throttle;
+use throttle::Logins;
 use token::{Claims, Keys, Token};
-use user::{Permission, Permissions, Record, User, UserName, Users, generation};
+use user::{FIRST, Permission, Permissions, Record, User, UserName, Users, generation};
 
 /// How long an instance believes what it has read of a user.
 pub const USER_MEMORY: Duration = Duration::seconds(30);
@@ -71,8 +74,11 @@ pub enum AccessError {
     #[error("there is no valid token, or the name or the password is wrong")]
     Unauthenticated,
     /// It is known who asks, and that is not enough.
-    #[error("this user may not do that")]
-    Forbidden,
+    #[error("this user lacks the permission {0}")]
+    Forbidden(Permission),
+    /// The default admin is not kept in the store.
+    #[error("the default admin is changed in the configuration only")]
+    Configured,
     /// There is a user of this name.
     #[error("there is a user of this name already")]
     Exists,
@@ -123,12 +129,20 @@ impl Caller {
         self.permissions
             .include(permission)
             .then_some(())
-            .ok_or(AccessError::Forbidden)
+            .ok_or(AccessError::Forbidden(permission))
     }
 
     /// Whether the user may do everything.
     pub fn is_admin(&self) -> bool {
         self.permissions.include(Permission::Admin)
+    }
+
+    /// As the audit trail has it.
+    pub fn actor(&self) -> Actor {
+        Actor {
+            name: self.name.to_string(),
+            is_admin: self.is_admin(),
+        }
     }
 
     /// Users are their own business, and an admin's.
@@ -159,7 +173,7 @@ pub struct Access {
     users: Users,
     hasher: Hasher,
     clock: Clock,
-    throttle: Mutex<Throttle>,
+    logins: Logins,
     calls: Calls,
     known: Mutex<Memory<UserName, User>>,
 }
@@ -173,10 +187,18 @@ impl Access {
             users: Users(objects),
             hasher: Hasher::default(),
             clock,
-            throttle: Mutex::new(Throttle::new()),
-            calls: Calls::new(),
+            logins: Logins::new(None),
+            calls: Calls::new(None),
             known: Mutex::new(Memory::new(USERS, |_| 0)),
         }
+    }
+
+    /// The same, with calls of tokens and failed logins counted in an index, together with all instances that share it.
+    #[must_use]
+    pub fn counting_in(mut self, index: Option<Arc<Index>>) -> Self {
+        self.calls = Calls::new(index.clone());
+        self.logins = Logins::new(index);
+        self
     }
 
     /// A token for who knows the password.
@@ -192,12 +214,13 @@ impl Access {
             .map_err(|_invalid| AccessError::Unauthenticated)?;
         let password = Password::given(password).map_err(|_long| AccessError::Unauthenticated)?;
         let begun_at = self.clock.now();
-        self.throttle()
+        self.logins
             .begin(name.as_str(), begun_at)
+            .await
             .map_err(|retry_after| AccessError::Throttled { retry_after })?;
         match self.generation_of(&name, password).await {
             Ok(Some(generation)) => {
-                self.throttle().succeeded(name.as_str());
+                self.logins.succeeded(name.as_str()).await;
                 self.keys
                     .issue(name.as_str(), &generation, self.clock.now())
                     .map_err(AccessError::NoRandomness)
@@ -207,7 +230,8 @@ impl Access {
                 Err(AccessError::Unauthenticated)
             }
             Err(error) => {
-                self.throttle().forgive(name.as_str(), self.clock.now());
+                let now = self.clock.now();
+                self.logins.forgive(name.as_str(), now).await;
                 Err(error)
             }
         }
@@ -255,7 +279,8 @@ impl Access {
             self.permissions(&name, &claims, now).await?
         };
         let permissions = permissions.ok_or(AccessError::Unauthenticated)?;
-        self.calls.count(&claims, now).map_err(|_exhausted| {
+        let counted = self.calls.count(&claims, now).await;
+        counted.map_err(|_exhausted| {
             tracing::debug!(user = %name, "a token has been used up");
             AccessError::Unauthenticated
         })?;
@@ -307,7 +332,7 @@ impl Access {
                 name: new.name,
                 generation: generation()?,
                 permissions: new.permissions,
-                created_at: self.clock.now(),
+                created_at: Some(self.clock.now()),
                 created_by: caller.name.to_string(),
             },
             password: hash.map_err(AccessError::NoHash)?,
@@ -320,18 +345,20 @@ impl Access {
     ///
     /// # Errors
     ///
-    /// [`AccessError::Forbidden`], [`AccessError::NotFound`], or failures of the store. The default admin, who is configured and
-    /// not stored, is not found.
+    /// [`AccessError::Forbidden`], [`AccessError::NotFound`], or failures of the store.
     pub async fn user(&self, caller: &Caller, name: &UserName) -> Result<User, AccessError> {
         caller.must_be(name)?;
+        if name == self.admin.name() {
+            return Ok(self.default_admin());
+        }
         let found = self.users.find(name).await?;
         found
             .map(|(record, _)| record.user)
             .ok_or(AccessError::NotFound)
     }
 
-    /// At most `limit` registered users after the place `after`, in no order that means anything, and the place to go
-    /// on from if there may be more. An admin's right.
+    /// At most `limit` users after the place `after`, the default admin first and the others in no order that means
+    /// anything, and the place to go on from if there may be more. An admin's right.
     ///
     /// # Errors
     ///
@@ -343,14 +370,34 @@ impl Access {
         limit: usize,
     ) -> Result<(Vec<User>, Option<String>), AccessError> {
         caller.must(Permission::Admin)?;
+        let Some(after) = after else {
+            let mut users = vec![self.default_admin()];
+            let (stored, next) = match limit.saturating_sub(1) {
+                0 => (Vec::new(), Some(FIRST.to_owned())),
+                limit => self.users.list(FIRST, limit).await?,
+            };
+            users.extend(stored);
+            return Ok((users, next));
+        };
         self.users.list(after, limit).await
+    }
+
+    /// As others are told of, though it is not stored.
+    fn default_admin(&self) -> User {
+        User {
+            name: self.admin.name().clone(),
+            generation: String::new(),
+            permissions: Permissions::admin(),
+            created_at: None,
+            created_by: String::new(),
+        }
     }
 
     /// Changes what a user may do: an admin's right.
     ///
     /// # Errors
     ///
-    /// [`AccessError::Forbidden`], also for the default admin, [`AccessError::NotFound`], or failures of the store.
+    /// [`AccessError::Forbidden`], [`AccessError::Configured`], [`AccessError::NotFound`], or failures of the store.
     pub async fn set_permissions(
         &self,
         caller: &Caller,
@@ -371,7 +418,7 @@ impl Access {
     ///
     /// # Errors
     ///
-    /// [`AccessError::Forbidden`], also for the default admin, [`AccessError::NotFound`], or failures of the store.
+    /// [`AccessError::Forbidden`], [`AccessError::Configured`], [`AccessError::NotFound`], or failures of the store.
     pub async fn set_password(
         &self,
         caller: &Caller,
@@ -396,7 +443,7 @@ impl Access {
     ///
     /// # Errors
     ///
-    /// [`AccessError::Forbidden`], also for the default admin, [`AccessError::NotFound`], or failures of the store.
+    /// [`AccessError::Forbidden`], [`AccessError::Configured`], [`AccessError::NotFound`], or failures of the store.
     pub async fn delete(&self, caller: &Caller, name: &UserName) -> Result<(), AccessError> {
         caller.must_be(name)?;
         self.must_be_stored(name)?;
@@ -420,13 +467,9 @@ impl Access {
     /// The default admin is changed in the configuration only.
     fn must_be_stored(&self, name: &UserName) -> Result<(), AccessError> {
         if name == self.admin.name() {
-            return Err(AccessError::Forbidden);
+            return Err(AccessError::Configured);
         }
         Ok(())
-    }
-
-    fn throttle(&self) -> MutexGuard<'_, Throttle> {
-        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn known(&self) -> MutexGuard<'_, Memory<UserName, User>> {

@@ -1,13 +1,19 @@
 //! How often a password may be tried.
 //!
-//! Counted by user and not by address: behind a gateway many clients share one, and an attacker has many. Every
-//! instance counts for itself, so with n instances n times as many tries are let through. After the tenth that is one in
-//! 30 seconds and instance: 2,880 a day, against passwords of eight bytes and more. The delay is short because somebody
-//! who keeps failing on purpose delays the user as well.
+//! Counted by user and not by address: behind a gateway many clients share one, and an attacker has many. After the
+//! tenth try one in 30 seconds is let through: 2,880 a day, against passwords of eight bytes and more. The delay is
+//! short because somebody who keeps failing on purpose delays the user as well.
+//!
+//! Instances that share an index count together; without one, and while the database is away, every instance counts for
+//! itself, so with n instances n times as many tries are let through.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use shared::telemetry::chain;
 use time::{Duration, OffsetDateTime};
 
 use super::memory::Memory;
+use crate::index::Index;
 
 /// Tries without delay.
 const FREE: u32 = 10;
@@ -19,9 +25,62 @@ const MEMORY: Duration = Duration::minutes(15);
 /// Users remembered at the same time: at most about a megabyte. Those with the fewest failures are forgotten first.
 const USERS: usize = 4096;
 
+/// The failed logins.
+#[derive(Debug)]
+pub(super) struct Logins {
+    here: Mutex<Throttle>,
+    index: Option<Arc<Index>>,
+}
+
+impl Logins {
+    pub(super) fn new(index: Option<Arc<Index>>) -> Self {
+        Self {
+            here: Mutex::new(Throttle::new()),
+            index,
+        }
+    }
+
+    /// Lets a try for `user` begin, or says how long to wait.
+    pub(super) async fn begin(&self, user: &str, now: OffsetDateTime) -> Result<(), Duration> {
+        if let Some(index) = &self.index {
+            match index.begin_login(user, now).await {
+                Ok(begun) => return begun,
+                Err(error) => {
+                    tracing::warn!(error = %chain(&error), "this instance counts failed logins for itself");
+                }
+            }
+        }
+        self.here().begin(user, now)
+    }
+
+    /// The password was right.
+    pub(super) async fn succeeded(&self, user: &str) {
+        self.here().succeeded(user);
+        if let Some(index) = &self.index
+            && let Err(error) = index.forget_logins(user).await
+        {
+            tracing::warn!(error = %chain(&error), "a login that succeeded counts as failed");
+        }
+    }
+
+    /// Whether the password was right could not be found out.
+    pub(super) async fn forgive(&self, user: &str, now: OffsetDateTime) {
+        self.here().forgive(user, now);
+        if let Some(index) = &self.index
+            && let Err(error) = index.forgive_login(user, now).await
+        {
+            tracing::warn!(error = %chain(&error), "a login that was not decided counts as failed");
+        }
+    }
+
+    fn here(&self) -> MutexGuard<'_, Throttle> {
+        self.here.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The failed logins of this instance.
 #[derive(Debug)]
-pub(super) struct Throttle(Memory<String, Failures>);
+struct Throttle(Memory<String, Failures>);
 
 #[derive(Debug, Clone, Copy)]
 struct Failures {
@@ -30,13 +89,13 @@ struct Failures {
 }
 
 impl Throttle {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self(Memory::new(USERS, |failures| failures.count))
     }
 
     /// Lets a try for `user` begin, or says how long to wait. It counts as failed from now on, so that many at the same time
     /// are no way around.
-    pub(super) fn begin(&mut self, user: &str, now: OffsetDateTime) -> Result<(), Duration> {
+    fn begin(&mut self, user: &str, now: OffsetDateTime) -> Result<(), Duration> {
         let before = self.0.get(user, now).copied();
         let mut failures = before.unwrap_or(Failures {
             count: 0,
@@ -55,12 +114,12 @@ impl Throttle {
     }
 
     /// The password was right.
-    pub(super) fn succeeded(&mut self, user: &str) {
+    fn succeeded(&mut self, user: &str) {
         self.0.forget(user);
     }
 
     /// Whether the password was right could not be found out.
-    pub(super) fn forgive(&mut self, user: &str, now: OffsetDateTime) {
+    fn forgive(&mut self, user: &str, now: OffsetDateTime) {
         if let Some(&failures) = self.0.get(user, now) {
             let count = failures.count.saturating_sub(1);
             let forgiven = Failures { count, next: now };

@@ -158,6 +158,11 @@ impl Token {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// As text without `bearer `, of letters, digits, `-`, `_` and `.`: for where spaces have a meaning.
+    pub fn bare(&self) -> &str {
+        bare(&self.0)
+    }
 }
 
 /// Without the text: whoever has it is logged in.

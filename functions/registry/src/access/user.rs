@@ -7,16 +7,21 @@ use std::str::FromStr;
 use futures_util::future::try_join_all;
 use ring::digest;
 use serde::{Deserialize, Deserializer, Serialize};
+use shared::telemetry::chain;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use super::AccessError;
 use super::password::PasswordHash;
+use super::settings::PUBLIC_NAME;
 use crate::store::{Etag, Objects, StoreError};
 
 /// The longest name, in bytes of UTF-8.
 const MAX_NAME_BYTES: usize = 256;
 /// Before the keys of all users.
 const PREFIX: &str = "users/";
+/// A place before that of any user.
+pub(super) const FIRST: &str = "0";
 /// Users deleted at the same time by a reset.
 const PAGE: usize = 100;
 
@@ -26,6 +31,11 @@ const PAGE: usize = 100;
 pub struct UserName(String);
 
 impl UserName {
+    /// What clients of the contract log in as at first.
+    pub(super) fn public() -> Self {
+        Self(PUBLIC_NAME.to_owned())
+    }
+
     /// As text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -77,7 +87,7 @@ impl From<UserName> for String {
 pub struct InvalidUserName;
 
 /// What a user can be allowed to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Permission {
     /// Register, change and delete artifacts.
@@ -90,15 +100,58 @@ pub enum Permission {
     Admin,
 }
 
+impl Permission {
+    /// As it is written in documents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Upload => "upload",
+            Self::Search => "search",
+            Self::Download => "download",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl fmt::Display for Permission {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Permission {
+    type Err = InvalidPermission;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPermission> {
+        match text {
+            "upload" => Ok(Self::Upload),
+            "search" => Ok(Self::Search),
+            "download" => Ok(Self::Download),
+            "admin" => Ok(Self::Admin),
+            _ => Err(InvalidPermission),
+        }
+    }
+}
+
+/// A text that is no permission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a permission is upload, search, download or admin")]
+pub struct InvalidPermission;
+
 /// A set of permissions. What is not known in a stored set is left out: it allows nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(transparent)]
+#[schema(value_type = Vec<Permission>)]
 pub struct Permissions(BTreeSet<Permission>);
 
 impl Permissions {
     /// All there are.
     pub fn admin() -> Self {
         Self::from_iter([Permission::Admin])
+    }
+
+    /// Each of them, in a fixed order.
+    pub fn iter(&self) -> impl Iterator<Item = Permission> {
+        self.0.iter().copied()
     }
 
     /// Whether they include `permission`. An admin may do everything.
@@ -141,9 +194,9 @@ pub struct User {
     /// What the user may do.
     #[serde(default)]
     pub permissions: Permissions,
-    /// When an admin registered the user.
-    #[serde(with = "time::serde::rfc3339")]
-    pub created_at: OffsetDateTime,
+    /// When an admin registered the user; `None` for the default admin.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub created_at: Option<OffsetDateTime>,
     /// Which admin.
     #[serde(default)]
     pub created_by: String,
@@ -231,24 +284,29 @@ impl Users {
     /// At most `limit` users after the place `after`, and the place to go on from if there are more.
     pub(super) async fn list(
         &self,
-        after: Option<&str>,
+        after: &str,
         limit: usize,
     ) -> Result<(Vec<User>, Option<String>), AccessError> {
-        let after = after.map(|place| format!("{PREFIX}{place}"));
-        let listed = self
-            .0
-            .list(PREFIX, after.as_deref(), limit)
-            .await
-            .map_err(AccessError::Unavailable)?;
+        let after = format!("{PREFIX}{after}");
+        let listed = self.0.list(PREFIX, Some(&after), limit).await;
+        let listed = listed.map_err(AccessError::Unavailable)?;
         let next = listed
             .last()
             .filter(|_| listed.len() == limit)
             .and_then(|last| last.key.strip_prefix(PREFIX))
             .map(ToOwned::to_owned);
-        let records = try_join_all(listed.iter().map(|object| self.read(&object.key))).await?;
+        let users = try_join_all(listed.iter().map(|object| async move {
+            match self.read(&object.key).await {
+                Ok(found) => Ok(found.map(|(record, _)| record.user)),
+                Err(error @ AccessError::Unreadable { .. }) => {
+                    tracing::warn!(error = %chain(&error), "a list of users leaves one out");
+                    Ok(None)
+                }
+                Err(error) => Err(error),
+            }
+        }));
         // Who was deleted since the listing is not in it.
-        let users = records.into_iter().flatten();
-        Ok((users.map(|(record, _)| record.user).collect(), next))
+        Ok((users.await?.into_iter().flatten().collect(), next))
     }
 
     /// Deletes all users.

@@ -1,16 +1,22 @@
 //! What is written down, and in what form.
 
+use std::fmt;
+use std::str::FromStr;
+
 use ring::digest;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use super::Problem;
 use crate::access::token::Keys;
-use crate::artifact::{Id, Kind, Name};
+use crate::artifact::{Id, Kind};
+use crate::record::Record;
 
 /// Somebody did something to an artifact. The fields are those of the contract's `ArtifactAuditEntry`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ArtifactAuditEntry)]
 pub struct Entry {
     /// Who.
     pub user: Actor,
@@ -24,7 +30,8 @@ pub struct Entry {
 }
 
 /// Who did it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AuditedUser)]
 pub struct Actor {
     /// The user's name.
     pub name: String,
@@ -33,10 +40,11 @@ pub struct Actor {
 }
 
 /// What it was done to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AuditedArtifact)]
 pub struct Subject {
-    /// The artifact's name.
-    pub name: Name,
+    /// The artifact's name, whatever it was.
+    pub name: String,
     /// The artifact.
     pub id: Id,
     /// Its kind.
@@ -44,9 +52,20 @@ pub struct Subject {
     pub kind: Kind,
 }
 
+impl From<&Record> for Subject {
+    fn from(record: &Record) -> Self {
+        Self {
+            name: record.name.clone(),
+            id: record.id.clone(),
+            kind: record.kind,
+        }
+    }
+}
+
 /// What was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
+#[schema(as = AuditedAction)]
 pub enum Action {
     /// It was registered.
     Create,
@@ -116,6 +135,34 @@ impl Head {
         }
     }
 }
+
+/// As people keep it: `sequence:hash`.
+impl fmt::Display for Head {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", self.sequence, self.hash.0)
+    }
+}
+
+impl FromStr for Head {
+    type Err = InvalidHead;
+
+    fn from_str(text: &str) -> Result<Self, InvalidHead> {
+        let (sequence, hash) = text.split_once(':').ok_or(InvalidHead)?;
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if hash.len() != 64 || !hash.bytes().all(is_digit) {
+            return Err(InvalidHead);
+        }
+        Ok(Self {
+            sequence: sequence.parse().map_err(|_no_number| InvalidHead)?,
+            hash: Hash(hash.to_owned()),
+        })
+    }
+}
+
+/// A text that is no head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a head is a number, a colon and 64 hexadecimal digits, as an earlier answer gave it")]
+pub struct InvalidHead;
 
 /// Something with the code of a key: who has no key cannot write it.
 #[derive(Serialize, Deserialize)]

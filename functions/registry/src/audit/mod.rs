@@ -38,7 +38,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::future::try_join_all;
 
-pub use entry::{Action, Actor, Entry, Hash, Head, Subject};
+pub use entry::{Action, Actor, Entry, Hash, Head, InvalidHead, Subject};
 pub use verify::{Problem, Verified, VerifyError};
 
 use crate::access::token::Keys;
@@ -110,31 +110,65 @@ impl Trail {
         }
     }
 
-    /// What was done to an artifact, in the order in which it was written down.
+    /// What was done to an artifact, in the order in which it was written down: the entries of the blocks after the
+    /// place `after`, which is 0 for the first, until there are `enough`; and the place to go on from if there may be
+    /// more. A block is not divided, so there may be some more than enough.
     ///
     /// # Errors
     ///
     /// [`AuditError::Unavailable`], or [`AuditError::Broken`] if a block in question is.
-    pub async fn entries(&self, id: &Id) -> Result<Vec<Entry>, AuditError> {
+    pub async fn entries(
+        &self,
+        id: &Id,
+        after: u64,
+        enough: usize,
+    ) -> Result<(Vec<Entry>, Option<u64>), AuditError> {
         let anchored = self.anchor().await?.map_or(0, |(head, _)| head.sequence);
-        let mut sequences = Vec::new();
-        let prefix = place::index(id);
-        for key in self.keys_after(&prefix, None).await? {
-            // What is after the anchor is found there: an index may be half written.
-            sequences.extend(place::indexed(&key).filter(|sequence| *sequence <= anchored));
-        }
-        let anchor = place::block(anchored);
-        for key in self.keys_after(place::BLOCKS, Some(anchor)).await? {
-            sequences.extend(place::sequence(&key));
-        }
         let mut entries = Vec::new();
-        for some in sequences.chunks(AT_A_TIME) {
-            for block in try_join_all(some.iter().map(|sequence| self.block(*sequence))).await? {
-                let own = block.0.entries.into_iter();
-                entries.extend(own.filter(|entry| entry.artifact.id == *id));
+        let prefix = place::index(id);
+        let mut from = Some(place::index_of(id, after));
+        while let Some(key) = from.take() {
+            let page = self.objects.list(&prefix, Some(&key), PAGE).await?;
+            if page.len() == PAGE {
+                from = page.last().map(|object| object.key.clone());
+            }
+            let sequences: Vec<u64> = page
+                .iter()
+                .filter_map(|object| place::indexed(&object.key))
+                // What is after the anchor is found there: an index may be half written.
+                .filter(|sequence| *sequence <= anchored)
+                .collect();
+            let next = self.collect(id, &sequences, enough, &mut entries).await?;
+            if next.is_some() {
+                return Ok((entries, next));
             }
         }
-        Ok(entries)
+        let last_indexed = place::block(anchored.max(after));
+        let keys = self.keys_after(place::BLOCKS, Some(last_indexed)).await?;
+        let sequences: Vec<u64> = keys.iter().filter_map(|key| place::sequence(key)).collect();
+        let next = self.collect(id, &sequences, enough, &mut entries).await?;
+        Ok((entries, next))
+    }
+
+    /// Adds an artifact's entries of these blocks until there are enough: then it says after which block.
+    async fn collect(
+        &self,
+        id: &Id,
+        sequences: &[u64],
+        enough: usize,
+        entries: &mut Vec<Entry>,
+    ) -> Result<Option<u64>, AuditError> {
+        for some in sequences.chunks(AT_A_TIME) {
+            let blocks = try_join_all(some.iter().map(|sequence| self.block(*sequence)));
+            for (block, _) in blocks.await? {
+                let own = block.entries.into_iter();
+                entries.extend(own.filter(|entry| entry.artifact.id == *id));
+                if entries.len() >= enough {
+                    return Ok(Some(block.sequence));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// A block that must be there, and its hash.

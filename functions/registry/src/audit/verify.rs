@@ -41,10 +41,13 @@ impl fmt::Display for Problem {
 /// A trail without a broken link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
-    /// The last block; sequence 0 if there is none. Keep it elsewhere, and give it to the next [`Trail::verify`].
+    /// The last block looked at; sequence 0 if there is none. Keep it elsewhere, and give it to the next
+    /// [`Trail::verify`].
     pub head: Head,
-    /// Entries in all blocks.
+    /// Entries in all blocks looked at.
     pub entries: u64,
+    /// Nothing comes after that block. Otherwise what is said is worth something only when the rest is verified too.
+    pub is_complete: bool,
 }
 
 /// Why a trail could not be verified.
@@ -69,6 +72,8 @@ pub enum VerifyError {
 /// The walk from the first block to the last.
 struct Walk {
     last: Head,
+    /// Nobody knows what the block before this one was: the walk begins with it.
+    begins_at: Option<u64>,
     entries: u64,
     /// The first of the blocks that no key of ours vouches for.
     unknown: Option<u64>,
@@ -85,28 +90,51 @@ impl Trail {
     ///
     /// [`VerifyError`]
     pub async fn verify(&self, kept: Option<&Head>) -> Result<Verified, VerifyError> {
-        let unreadable = VerifyError::Unreadable;
+        self.verify_some(None, kept, u64::MAX).await
+    }
+
+    /// As [`verify`](Self::verify), but at most so many blocks: `from` the head that the last call has ended with, or from the
+    /// beginning.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError`]
+    pub async fn verify_some(
+        &self,
+        from: Option<&Head>,
+        kept: Option<&Head>,
+        most: u64,
+    ) -> Result<Verified, VerifyError> {
         let anchor = self.anchor_to_verify().await?;
-        let mut walk = Walk {
-            last: Head::none(),
-            entries: 0,
-            unknown: None,
-            anchored: (0, 0),
-            milestones: anchor.into_iter().chain(kept.cloned()).collect(),
-        };
-        let mut after: Option<String> = None;
+        let mut walk = Walk::new(from, anchor.into_iter().chain(kept.cloned()).collect());
+        let is_complete = self.walk(&mut walk, most).await?;
+        let (known, by) = walk.anchored;
+        let verified = walk.end(is_complete)?;
+        // It may have been moved while the blocks were read.
+        let anchor = self.anchor_to_verify().await?;
+        if anchor.is_none_or(|head| head.sequence < known) && known > 0 {
+            return Err(broken(by, Problem::AnchorLost));
+        }
+        Ok(verified)
+    }
+
+    /// Goes on for at most so many blocks. Returns whether they were the last.
+    async fn walk(&self, walk: &mut Walk, most: u64) -> Result<bool, VerifyError> {
+        let unreadable = VerifyError::Unreadable;
+        let mut left = most;
+        let mut after = place::block(walk.last.sequence);
         loop {
-            let page = self
-                .objects
-                .list(place::BLOCKS, after.as_deref(), PAGE)
-                .await;
+            let page = self.objects.list(place::BLOCKS, Some(&after), PAGE).await;
             let page = page.map_err(|error| unreadable(error.into()))?;
-            after = page.last().map(|object| object.key.clone());
             let sequences: Vec<u64> = page
                 .iter()
                 .filter_map(|object| place::sequence(&object.key))
                 .collect();
             for some in sequences.chunks(AT_A_TIME) {
+                if left == 0 {
+                    return Ok(false);
+                }
+                left = left.saturating_sub(u64::try_from(some.len()).unwrap_or(u64::MAX));
                 let keys: Vec<String> = some.iter().map(|place| place::block(*place)).collect();
                 let objects = try_join_all(keys.iter().map(|key| self.objects.get(key)));
                 let objects = objects.await.map_err(|error| unreadable(error.into()))?;
@@ -115,18 +143,12 @@ impl Trail {
                     walk.step(*sequence, bytes.as_deref(), &self.keys)?;
                 }
             }
-            if page.len() < PAGE {
-                break;
+            let is_last = page.len() < PAGE;
+            match page.into_iter().next_back() {
+                Some(last) if !is_last => after = last.key,
+                _ => return Ok(true),
             }
         }
-        let (known, by) = walk.anchored;
-        let verified = walk.end()?;
-        // It may have been moved while the blocks were read.
-        let anchor = self.anchor_to_verify().await?;
-        if anchor.is_none_or(|head| head.sequence < known) && known > 0 {
-            return Err(broken(by, Problem::AnchorLost));
-        }
-        Ok(verified)
     }
 
     async fn anchor_to_verify(&self) -> Result<Option<Head>, VerifyError> {
@@ -143,6 +165,24 @@ impl Trail {
 }
 
 impl Walk {
+    /// A walk that begins with the block of `from`, which is looked at once more: it is where this walk is tied to the last one.
+    fn new(from: Option<&Head>, mut milestones: Vec<Head>) -> Self {
+        let from = from.filter(|from| from.sequence > 0);
+        milestones.extend(from.cloned());
+        let before = Head {
+            sequence: from.map_or(0, |from| from.sequence - 1),
+            hash: Hash::none(),
+        };
+        Self {
+            last: before,
+            begins_at: from.map(|from| from.sequence),
+            entries: 0,
+            unknown: None,
+            anchored: (0, 0),
+            milestones,
+        }
+    }
+
     /// Looks at the next block that there is.
     fn step(
         &mut self,
@@ -161,7 +201,8 @@ impl Walk {
         if block.sequence != sequence {
             return Err(broken(Problem::Misplaced));
         }
-        if block.previous != self.last.hash {
+        let is_first = self.begins_at == Some(sequence);
+        if block.previous != self.last.hash && !is_first {
             let is_vouched_for = seal == Seal::Known && self.unknown.is_some();
             return Err(if is_vouched_for {
                 // Of the two, it is the one that anybody could have written.
@@ -187,22 +228,28 @@ impl Walk {
         if block.anchored > self.anchored.0 {
             self.anchored = (block.anchored, sequence);
         }
-        self.entries += u64::try_from(block.entries.len()).unwrap_or(u64::MAX);
+        if !is_first {
+            self.entries += u64::try_from(block.entries.len()).unwrap_or(u64::MAX);
+        }
         self.last = Head { sequence, hash };
         Ok(())
     }
 
-    fn end(self) -> Result<Verified, VerifyError> {
-        if let Some(sequence) = self.unknown {
-            return Err(broken(sequence, Problem::UnknownKey));
-        }
+    /// What can be said when nothing comes after, or else when there is more.
+    fn end(self, is_complete: bool) -> Result<Verified, VerifyError> {
         let last = self.last.sequence;
-        if self.milestones.iter().any(|head| head.sequence > last) {
-            return Err(broken(last + 1, Problem::Missing));
+        if is_complete {
+            if let Some(sequence) = self.unknown {
+                return Err(broken(sequence, Problem::UnknownKey));
+            }
+            if self.milestones.iter().any(|head| head.sequence > last) {
+                return Err(broken(last + 1, Problem::Missing));
+            }
         }
         Ok(Verified {
             head: self.last,
             entries: self.entries,
+            is_complete,
         })
     }
 }

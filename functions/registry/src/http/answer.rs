@@ -4,12 +4,14 @@ use std::sync::{Arc, OnceLock};
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{Extensions, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use shared::problem::Problem;
 
 use super::App;
+use crate::access::Access;
+use crate::backend::Backend;
 use crate::registry::Registry;
 use crate::storage::NoStore;
 use crate::store::StoreKind;
@@ -23,35 +25,52 @@ const LATER: u32 = 10;
 #[derive(Debug, Clone, Default)]
 struct Used(Arc<OnceLock<StoreKind>>);
 
-/// The registry, to read.
-pub(super) struct Reading(pub(super) Arc<Registry>);
+/// A part of what lives on the store in use, to read.
+pub(super) struct Reading<T = Registry>(pub(super) Arc<T>);
 
-/// The registry, to change something in it.
-pub(super) struct Writing(pub(super) Arc<Registry>);
+/// The same, to change something in it. An entry in the audit trail is a change.
+pub(super) struct Writing<T = Registry>(pub(super) Arc<T>);
 
-impl FromRequestParts<Arc<App>> for Reading {
-    type Rejection = Problem;
+/// What a handler asks for, of all that lives on a store.
+pub(super) trait Part {
+    fn of(backend: &Backend) -> &Arc<Self>;
+}
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let registry = app.storage.registry().await?;
-        note(parts, &registry);
-        Ok(Self(registry))
+impl Part for Registry {
+    fn of(backend: &Backend) -> &Arc<Self> {
+        &backend.registry
     }
 }
 
-impl FromRequestParts<Arc<App>> for Writing {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let registry = app.storage.registry_to_write().await?;
-        note(parts, &registry);
-        Ok(Self(registry))
+impl Part for Access {
+    fn of(backend: &Backend) -> &Arc<Self> {
+        &backend.access
     }
 }
 
-fn note(parts: &Parts, registry: &Registry) {
-    if let Some(Used(used)) = parts.extensions.get() {
-        used.get_or_init(|| registry.objects().kind());
+impl<T: Part> FromRequestParts<Arc<App>> for Reading<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let backend = app.storage.backend().await?;
+        note(&parts.extensions, &backend);
+        Ok(Self(Arc::clone(T::of(&backend))))
+    }
+}
+
+impl<T: Part> FromRequestParts<Arc<App>> for Writing<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let backend = app.storage.backend_to_write().await?;
+        note(&parts.extensions, &backend);
+        Ok(Self(Arc::clone(T::of(&backend))))
+    }
+}
+
+pub(super) fn note(extensions: &Extensions, backend: &Backend) {
+    if let Some(Used(used)) = extensions.get() {
+        used.get_or_init(|| backend.kind());
     }
 }
 

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, OPTIONS");
 const SENT: HeaderValue = HeaderValue::from_static(
-    "Authorization, Content-Type, If-Match, If-None-Match, X-Authorization",
+    "Authorization, Content-Type, If-Match, If-None-Match, Range, X-Amz-Checksum-Sha256, X-Authorization",
 );
 const SHOWN: HeaderValue =
     HeaderValue::from_static("ETag, Location, Retry-After, offset, x-holdfast-store");

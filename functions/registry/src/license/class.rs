@@ -4,10 +4,12 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use spdx::{LicenseId, LicenseItem, LicenseReq};
+use utoipa::ToSchema;
 
 /// What a licence asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = LicenseClass)]
 pub enum Class {
     /// Little more than naming the authors.
     Permissive,
@@ -42,7 +44,8 @@ impl Class {
 }
 
 /// A row of the table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = LicenseRule)]
 pub struct Rule {
     /// What the repository's licence asks for.
     pub repository: Class,
@@ -51,6 +54,7 @@ pub struct Rule {
     /// Whether the two go together.
     pub compatible: bool,
     /// Why.
+    #[schema(value_type = String)]
     pub reason: Cow<'static, str>,
 }
 

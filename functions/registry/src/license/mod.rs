@@ -13,26 +13,31 @@ mod text;
 
 use serde::{Deserialize, Serialize};
 use spdx::{Expression, ParseMode};
+use utoipa::ToSchema;
 
 pub use class::{Class, Rule};
 
 /// What somebody says about a licence, and how it is understood.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
+#[schema(as = LicenseTerms)]
 pub struct Terms {
     /// As it was written; `None` if nothing was said.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub stated: Option<String>,
     /// The SPDX expression, with `LicenseRef-` for licences that SPDX does not list; `None` if it was not understood.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub expression: Option<String>,
     /// How much of it was said.
     pub precision: Precision,
 }
 
 /// How exactly a licence is named.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = LicensePrecision)]
 pub enum Precision {
     /// One licence, in one version.
     Exact,
@@ -46,7 +51,8 @@ pub enum Precision {
 }
 
 /// Whether a model and a repository may be used together, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = LicenseVerdict)]
 pub struct Verdict {
     /// The answer.
     pub compatible: bool,

@@ -11,6 +11,7 @@ mod bus_factor;
 mod code_quality;
 mod dataset_and_code;
 mod dataset_quality;
+mod inputs;
 mod license;
 mod net;
 mod performance_claims;
@@ -26,9 +27,10 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
+pub use inputs::{Ties, facts, inputs};
 pub use net::WEIGHTS;
 pub use size::{Device, SizeScore};
 
@@ -36,8 +38,8 @@ use crate::artifact::Id;
 use crate::evidence::{Card, Evidence, Project};
 
 /// A rating in the fields of the contract. Latencies are the seconds it took to compute a score.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ModelRating)]
 #[expect(
     missing_docs,
     reason = "the contract names the fields; the files of this module describe the scores"
@@ -72,8 +74,9 @@ pub struct Rating {
 }
 
 /// A score and what led to it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
+#[schema(as = RatingExplanation)]
 pub struct Explained {
     /// The score.
     pub score: f64,
@@ -113,39 +116,25 @@ pub struct Parent {
     pub net_score: Option<f64>,
 }
 
-/// A rating, why it is so, and of what.
+/// A rating, why it is so, and of what. A score that is missing in what is stored makes it none.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
 pub struct Snapshot {
-    /// The scores.
+    /// The scores, beside what follows.
+    #[serde(flatten)]
     pub rating: Rating,
     /// The explanations by the name of the metric.
+    #[serde(default)]
     pub explanation: BTreeMap<String, Explained>,
     /// When it was made.
-    #[serde(with = "time::serde::rfc3339::option")]
+    #[serde(
+        default,
+        with = "time::serde::rfc3339::option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub rated_at: Option<OffsetDateTime>,
-    /// SHA-256 of evidence and relations, in hexadecimal, by [`inputs`].
+    /// SHA-256 of evidence and relations, in hexadecimal, by [`inputs()`]; empty for a rating by others.
+    #[serde(default)]
     pub inputs: String,
-}
-
-/// What identifies the inputs of a rating: the same inputs give the same scores. When and how they were found out
-/// is no part of it.
-pub fn inputs(evidence: &Evidence, relations: &Relations) -> String {
-    let mut relations = relations.clone();
-    for related in relations.code.iter_mut().chain(&mut relations.datasets) {
-        related.evidence = facts(&related.evidence);
-    }
-    // Both are trees of plain values, which always have a JSON form.
-    let text = serde_json::to_vec(&(facts(evidence), relations)).unwrap_or_default();
-    hex::encode(Sha256::digest(text))
-}
-
-fn facts(evidence: &Evidence) -> Evidence {
-    Evidence {
-        looked_at: None,
-        requests: Vec::new(),
-        ..evidence.clone()
-    }
 }
 
 /// Rates a model.

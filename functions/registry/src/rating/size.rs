@@ -4,13 +4,13 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::{Explained, real, rounded};
 use crate::evidence::{Card, Evidence};
 
 /// The four scores, in the fields of the contract.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SizeScore {
     /// A Raspberry Pi.
     pub raspberry_pi: f64,

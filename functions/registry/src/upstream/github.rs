@@ -15,6 +15,8 @@ use crate::license::Terms;
 const JSON: &str = "application/vnd.github+json";
 /// The form in which a README is its text.
 const RAW: &str = "application/vnd.github.raw+json";
+/// What a licence's file is called, the most usual name first.
+const LICENSE_FILES: [&str; 4] = ["LICENSE", "LICENSE.txt", "LICENSE.md", "COPYING"];
 /// How many pull requests are asked for their reviews: with a token 5000 questions an hour are free, without 60.
 const REVIEWS: usize = 10;
 const REVIEWS_WITHOUT_TOKEN: usize = 3;
@@ -218,6 +220,28 @@ pub(super) async fn license(
         }
     });
     (terms, request)
+}
+
+/// The licence by the text of its file, and the question that found one.
+pub(super) async fn license_file(
+    files: &Service,
+    owner: &str,
+    name: &str,
+    deadline: Instant,
+) -> Option<(Terms, Request)> {
+    let asked = LICENSE_FILES.map(|file| async move {
+        let question = Question {
+            path: &[owner, name, "HEAD", file],
+            query: None,
+            accept: "*/*",
+            limit: MAX_README,
+        };
+        files.ask(&question, deadline).await
+    });
+    let found = join_all(asked).await.into_iter();
+    let mut found = found.filter_map(|answer| Some((answer.body?, answer.request)));
+    let (body, request) = found.next()?;
+    Some((Terms::of_text(&text(&body)), request))
 }
 
 fn understood<T: for<'a> Deserialize<'a>>(

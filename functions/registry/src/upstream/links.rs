@@ -28,6 +28,8 @@ const TOOLS: &[&str] = &[
 
 /// The longest README that is searched for links, in bytes.
 const MAX_SEARCHED: usize = 1024 * 1024;
+/// How many links of a README count.
+const MAX_LINKS: usize = 200;
 /// Parts of GitHub's site that are no owners.
 const PLACES: &[&str] = &[
     "features",
@@ -43,7 +45,9 @@ const PLACES: &[&str] = &[
 /// The repositories that a text links to, as owner and name, each once, in order.
 pub fn github_links(text: &str) -> Vec<(String, String)> {
     let mut found: Vec<(String, String)> = Vec::new();
-    let searched = text.get(..MAX_SEARCHED).unwrap_or(text);
+    let searched = text
+        .get(..text.floor_char_boundary(MAX_SEARCHED))
+        .unwrap_or(text);
     for rest in searched.split("github.com/").skip(1) {
         let is_name = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
         let mut segments = rest.split('/').map(|segment| {
@@ -65,6 +69,9 @@ pub fn github_links(text: &str) -> Vec<(String, String)> {
         if is_link && !owner.is_empty() && !name.is_empty() && !PLACES.contains(&owner) && !is_known
         {
             found.push((owner.to_owned(), name.to_owned()));
+        }
+        if found.len() == MAX_LINKS {
+            break;
         }
     }
     found
@@ -133,6 +140,13 @@ mod tests {
         ] {
             assert_eq!(own(id, readme).as_deref(), link, "{readme}");
         }
+    }
+
+    #[test]
+    fn a_readme_of_nothing_but_links_is_soon_read() {
+        let numbers: Vec<String> = (0..100_000).map(|number: u32| number.to_string()).collect();
+        let links = numbers.join(" ü github.com/a/r");
+        assert_eq!(github_links(&links).len(), MAX_LINKS);
     }
 
     #[test]

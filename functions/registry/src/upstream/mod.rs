@@ -3,7 +3,7 @@
 //! [`Upstream::look`] asks everything at once, in at most three rounds, is done at its deadline, and never fails:
 //! what could not be found out is part of the [`Evidence`], with the reason.
 //!
-//! Clients choose names, not hosts: only the two [`Settings`] name hosts. Unless an operator set them, they are
+//! Clients choose names, not hosts: only the [`Settings`] name hosts. Unless an operator set them, they are
 //! asked by https only and at addresses of the public internet ([`guard`]), and every connection goes to an
 //! address that was checked. Redirects lead to the same origin or nowhere. A token goes to its own source only.
 
@@ -27,6 +27,7 @@ pub use settings::{Endpoint, InvalidEndpoint, InvalidToken, Reach, Settings, Tok
 
 use crate::artifact::Kind;
 use crate::evidence::{Card, Evidence, Outcome, Project, Request};
+use crate::license::Terms;
 use crate::source::{Repository, Source};
 
 /// The longest document that is read; the largest lists of files have some megabytes.
@@ -40,6 +41,7 @@ const MAX_DATASETS: usize = 3;
 pub struct Upstream {
     hub: Service,
     github: Service,
+    github_files: Option<Service>,
 }
 
 impl std::fmt::Debug for Upstream {
@@ -54,6 +56,7 @@ impl Upstream {
         Self {
             hub: Service::new(&settings.hugging_face, settings.hugging_face_token.as_ref()),
             github: Service::new(&settings.github, settings.github_token.as_ref()),
+            github_files: (settings.github_files.as_ref()).map(|files| Service::new(files, None)),
         }
     }
 
@@ -100,14 +103,27 @@ impl Upstream {
         evidence
     }
 
-    /// What a licence check needs of a repository, whatever else is known: GitHub's own word, or how it failed.
+    /// What a licence check needs of a repository, whatever else is known: GitHub's own word, or that of its licence file
+    /// while GitHub's API does not answer, or how the question to the API failed.
     pub async fn license_of(
         &self,
         owner: &str,
         name: &str,
         deadline: Instant,
-    ) -> (Option<crate::license::Terms>, Request) {
-        github::license(&self.github, owner, name, deadline).await
+    ) -> (Option<Terms>, Request) {
+        let Some(files) = &self.github_files else {
+            return github::license(&self.github, owner, name, deadline).await;
+        };
+        // What is slow must leave time for the file.
+        let first = half_of(deadline);
+        let (terms, request) = github::license(&self.github, owner, name, first).await;
+        if terms.is_none() && request.outcome.may_pass() {
+            let file = github::license_file(files, owner, name, deadline).await;
+            if let Some((terms, request)) = file {
+                return (Some(terms), request);
+            }
+        }
+        (terms, request)
     }
 
     /// The second round: what a model's card leads to.

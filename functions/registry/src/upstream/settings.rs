@@ -18,6 +18,8 @@ pub struct Settings {
     pub github: Endpoint,
     /// Who asks GitHub: `GITHUB_TOKEN`, or `GH_TOKEN`.
     pub github_token: Option<Token>,
+    /// Where GitHub's files are, for licences while its API does not answer: `GITHUB_RAW_URL`.
+    pub github_files: Option<Endpoint>,
 }
 
 impl Default for Settings {
@@ -27,6 +29,7 @@ impl Default for Settings {
             hugging_face_token: None,
             github: Endpoint::public("https://api.github.com"),
             github_token: None,
+            github_files: None,
         }
     }
 }
@@ -36,14 +39,19 @@ impl FromEnv for Settings {
         let default = Self::default();
         let hugging_face = env.or("HF_ENDPOINT", default.hugging_face);
         let hugging_face_token = env.optional("HF_TOKEN");
-        let github = env.or("GITHUB_API_URL", default.github);
+        let github = env.or("GITHUB_API_URL", default.github.clone());
         let github_token = env.optional("GITHUB_TOKEN");
         let other_github_token = env.optional("GH_TOKEN");
+        let github_files = env.optional("GITHUB_RAW_URL");
+        // Of the repositories of another GitHub, the public one is told nothing.
+        let is_public = github == Some(default.github);
+        let public_files = is_public.then(|| Endpoint::public("https://raw.githubusercontent.com"));
         Some(Self {
             hugging_face: hugging_face?,
             hugging_face_token: hugging_face_token?,
             github: github?,
             github_token: github_token?.or(other_github_token?),
+            github_files: github_files?.or(public_files),
         })
     }
 }
@@ -85,7 +93,10 @@ impl FromStr for Endpoint {
     fn from_str(text: &str) -> Result<Self, InvalidEndpoint> {
         let url = parsed(text)?;
         // Written out, a public service's own address is no reason to trust its name further.
-        let is_default = matches!(url.host_str(), Some("huggingface.co" | "api.github.com"));
+        let is_default = matches!(
+            url.host_str(),
+            Some("huggingface.co" | "api.github.com" | "raw.githubusercontent.com")
+        );
         Ok(Self {
             reach: if is_default {
                 Reach::Public
@@ -150,8 +161,21 @@ mod tests {
         .unwrap();
         assert_eq!(settings.hugging_face.reach, Reach::Operator);
         assert_eq!(settings.github.reach, Reach::Public);
-        assert!(settings.github_token.is_some());
+        assert!(settings.github_token.is_some() && settings.github_files.is_some());
         assert!(!format!("{settings:?}").contains("secret"));
+    }
+
+    #[test]
+    fn the_files_of_another_github_are_not_looked_for_at_the_public_one() {
+        let files = |variables: &[(&str, &str)]| {
+            let settings = Settings::read(Env::new(variables.iter().copied())).unwrap();
+            settings.github_files.map(|files| files.reach)
+        };
+        let elsewhere = ("GITHUB_API_URL", "https://github.example/api/v3");
+        assert_eq!(files(&[]), Some(Reach::Public));
+        assert_eq!(files(&[elsewhere]), None);
+        let raw = ("GITHUB_RAW_URL", "https://github.example/raw");
+        assert_eq!(files(&[elsewhere, raw]), Some(Reach::Operator));
     }
 
     #[test]

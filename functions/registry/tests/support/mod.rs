@@ -3,9 +3,14 @@
     dead_code,
     unreachable_pub,
     clippy::allow_attributes,
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "every test file uses another part; a test that cannot start must stop"
 )]
+
+pub mod api;
+pub mod browser;
+pub mod client;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -18,11 +23,17 @@ use aws_sdk_s3::config::interceptors::{
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
 use embedded_s3::{Credentials, Durability, EmbeddedS3, Options};
+use registry::access::token::{Key, Keys};
 use registry::artifact::{Id, Kind};
+use registry::audit::{Actor, Trail};
+use registry::index::Index;
+use registry::index::rebuild::Order;
 use registry::registry::{Draft, Error, Registry};
 use registry::store::{BucketObjects, MemoryObjects, Objects, SqliteObjects};
+use shared::database::{Database, Url};
 use shared::s3::S3;
 use tempfile::TempDir;
+use testkit::Postgres;
 
 pub const BUCKET: &str = "registry";
 
@@ -31,6 +42,61 @@ pub struct Stores {
     pub all: Vec<Objects>,
     pub s3: EmbeddedS3,
     pub folder: TempDir,
+    pub indexes: Indexes,
+}
+
+/// Whether the tests of this file are about registries with an index.
+pub fn has_index() -> bool {
+    env!("CARGO_CRATE_NAME").contains("index")
+}
+
+/// A database with an index for each kind of store; none where registries have no index.
+pub struct Indexes(Option<Postgres>);
+
+impl Indexes {
+    pub async fn start() -> Self {
+        if !has_index() {
+            return Self(None);
+        }
+        let postgres = Postgres::start().await;
+        let sql = postgres.connect().await;
+        sql.batch_execute(
+            "create schema s3; create schema sqlite; create schema memory; create extension pg_trgm",
+        )
+        .await
+        .unwrap();
+        Self(Some(postgres))
+    }
+
+    /// An instance of the registry in this store. All of one kind of store share their index.
+    pub fn registry(&self, objects: &Objects) -> Registry {
+        let index = self.0.as_ref().map(|postgres| {
+            let schema = objects.kind().as_str();
+            Arc::new(index(&in_schema(postgres.url(), schema), schema))
+        });
+        registry(objects).with_index(index)
+    }
+}
+
+/// Lets an index, if there is one, know what others have written past the registry.
+pub async fn catch_up(registry: &Registry) {
+    if has_index() {
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_mins(1);
+        let order = Order::default();
+        registry.rebuild_index(&order, deadline).await.unwrap();
+    }
+}
+
+/// The index of a store of this name in this database.
+pub fn index(url: &str, store: &str) -> Index {
+    let url: Url = url.parse().unwrap();
+    Index::new(Database::new(url.into()), store)
+}
+
+/// The same database, where tables are made in this schema.
+pub fn in_schema(url: &str, schema: &str) -> String {
+    let separator = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{separator}options=-csearch_path%3D{schema}%2Cpublic")
 }
 
 pub async fn stores() -> Stores {
@@ -40,14 +106,13 @@ pub async fn stores() -> Stores {
         .unwrap();
     Stores {
         all: vec![
-            Objects::S3(BucketObjects::new(
-                S3::with_client(s3.client()).bucket(BUCKET),
-            )),
+            objects(&s3),
             Objects::Sqlite(sqlite),
             Objects::Memory(MemoryObjects::default()),
         ],
         s3,
         folder,
+        indexes: Indexes::start().await,
     }
 }
 
@@ -67,8 +132,38 @@ pub async fn embedded() -> (EmbeddedS3, TempDir) {
     (store, folder)
 }
 
+/// The same, as a store of objects.
+pub async fn bucket() -> (Objects, TempDir) {
+    let (store, folder) = embedded().await;
+    (objects(&store), folder)
+}
+
+pub fn objects(store: &EmbeddedS3) -> Objects {
+    let bucket = S3::with_client(store.client()).bucket(BUCKET);
+    Objects::S3(BucketObjects::new(bucket))
+}
+
 pub fn in_memory() -> Registry {
-    Registry::new(Objects::Memory(MemoryObjects::default()))
+    registry(&Objects::Memory(MemoryObjects::default()))
+}
+
+pub fn registry(objects: &Objects) -> Registry {
+    let keys = Keys::new(Key::new(&[7; 32]).unwrap(), vec![], "registry", "registry");
+    Registry::new(objects.clone(), Trail::new(objects.clone(), keys))
+}
+
+pub fn tester() -> Actor {
+    Actor {
+        name: "tester".to_owned(),
+        is_admin: false,
+    }
+}
+
+/// A registry in memory, and where its index is.
+pub async fn in_memory_indexed() -> (Registry, Indexes) {
+    let indexes = Indexes::start().await;
+    let registry = indexes.registry(&Objects::Memory(MemoryObjects::default()));
+    (registry, indexes)
 }
 
 pub fn draft(kind: Kind, url: &str) -> Draft {
@@ -76,7 +171,7 @@ pub fn draft(kind: Kind, url: &str) -> Draft {
         kind,
         name: None,
         source: url.parse().unwrap(),
-        user: "tester".to_owned(),
+        user: tester(),
     }
 }
 
@@ -120,13 +215,17 @@ struct Counts {
 impl Counter {
     /// A bucket whose requests are counted here.
     pub fn bucket(&self, store: &EmbeddedS3) -> Objects {
+        Objects::S3(BucketObjects::new(self.s3(store).bucket(BUCKET)))
+    }
+
+    /// An S3 whose requests are counted here.
+    pub fn s3(&self, store: &EmbeddedS3) -> S3 {
         let config = store
             .client()
             .config()
             .to_builder()
             .interceptor(self.clone());
-        let client = aws_sdk_s3::Client::from_conf(config.build());
-        Objects::S3(BucketObjects::new(S3::with_client(client).bucket(BUCKET)))
+        S3::with_client(aws_sdk_s3::Client::from_conf(config.build()))
     }
 
     /// Breaks the next writing of a key that begins so.

@@ -1,5 +1,6 @@
 //! Buckets: made, listed, removed, and their versioning.
 
+use embedded_iam::AccountId;
 use s3s::dto::{
     BucketLocationConstraint, BucketVersioningStatus, CreateBucketInput, CreateBucketOutput,
     DeleteBucketInput, DeleteBucketOutput, GetBucketLocationInput, GetBucketLocationOutput,
@@ -7,6 +8,7 @@ use s3s::dto::{
     ListBucketsInput, ListBucketsOutput, MFADelete, Owner, PutBucketVersioningInput,
     PutBucketVersioningOutput,
 };
+use s3s::region::Region;
 use s3s::{S3ErrorCode, S3Request};
 
 use super::Store;
@@ -30,7 +32,7 @@ pub(super) fn owner() -> Owner {
 impl Store {
     pub(super) async fn list_buckets(
         &self,
-        _requester: &Requester,
+        requester: &Requester,
         request: S3Request<ListBucketsInput>,
     ) -> Result<Reply<ListBucketsOutput>, Failure> {
         let input = request.input;
@@ -38,7 +40,8 @@ impl Store {
         let prefix = input.prefix.clone().unwrap_or_default();
         let after = input.continuation_token.unwrap_or_default();
         buckets.retain(|bucket| {
-            bucket.name.starts_with(&prefix)
+            bucket.account.as_str() == requester.account
+                && bucket.name.starts_with(&prefix)
                 && bucket.name > after
                 && input
                     .bucket_region
@@ -71,7 +74,7 @@ impl Store {
 
     pub(super) async fn create_bucket(
         &self,
-        _requester: &Requester,
+        requester: &Requester,
         request: S3Request<CreateBucketInput>,
     ) -> Result<Reply<CreateBucketOutput>, Failure> {
         let input = request.input;
@@ -81,16 +84,43 @@ impl Store {
                 "object lock is not implemented here",
             ));
         }
+        let account = requester
+            .grant
+            .as_ref()
+            .map_or(AccountId::OWN, |grant| grant.account().clone());
+        let signed = request.region.as_ref().map(Region::as_str);
+        let is_elsewhere =
+            signed.is_some_and(|signed| signed != NO_CONSTRAINT && signed != self.region);
         let region = input
             .create_bucket_configuration
             .and_then(|configuration| configuration.location_constraint)
             .map(|constraint| constraint.as_str().to_owned())
-            .filter(|region| !region.is_empty())
-            .unwrap_or_else(|| self.region.clone());
+            .filter(|region| !region.is_empty());
+        if region.is_none() && is_elsewhere {
+            return Err(Failure::bad_request(
+                "IllegalLocationConstraintException",
+                "The unspecified location constraint is incompatible for the region specific endpoint this request was sent to.",
+            ));
+        }
+        let region = region.unwrap_or_else(|| self.region.clone());
+        let facts = self.facts.clone();
         let location = format!("/{}", input.bucket);
         self.database
             .write(move |write| match Bucket::look_up(write.connection, &input.bucket)? {
-                None => Bucket::insert(write.connection, &input.bucket, &region, now_milliseconds()),
+                None => {
+                    facts.forget(write, &input.bucket);
+                    Bucket::insert(
+                        write.connection,
+                        &input.bucket,
+                        &region,
+                        now_milliseconds(),
+                        &account,
+                    )
+                }
+                Some(old) if old.account != account => Err(Failure::answer(
+                    S3ErrorCode::BucketAlreadyExists,
+                    "The requested bucket name is not available. The bucket namespace is shared by all users of the system. Please select a different name and try again.",
+                )),
                 // As S3: only in us-east-1 may an owner create a bucket again.
                 Some(old) if old.region == NO_CONSTRAINT && region == NO_CONSTRAINT => Ok(()),
                 Some(_) => Err(Failure::answer(
@@ -123,7 +153,7 @@ impl Store {
         _requester: &Requester,
         request: S3Request<DeleteBucketInput>,
     ) -> Result<Reply<DeleteBucketOutput>, Failure> {
-        let name = request.input.bucket;
+        let (name, facts) = (request.input.bucket, self.facts.clone());
         self.database
             .write(move |write| {
                 let bucket = Bucket::find(write.connection, &name)?;
@@ -134,6 +164,7 @@ impl Store {
                     ));
                 }
                 upload::abort_all(write, &bucket)?;
+                facts.forget(write, &name);
                 bucket.remove(write.connection)
             })
             .await?;

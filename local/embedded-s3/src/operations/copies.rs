@@ -9,6 +9,7 @@ use s3s::dto::{
 use s3s::{S3ErrorCode, S3Request};
 
 use super::Store;
+use super::archive::check_readable;
 use super::multipart::check_part_number;
 use super::reads::existing;
 use super::writes::{check_acl, check_key};
@@ -154,6 +155,7 @@ impl Store {
             } else {
                 Attributes {
                     storage_class: fresh.storage_class.clone(),
+                    restored_until: None,
                     ..source.version.attributes.clone()
                 }
             };
@@ -331,6 +333,7 @@ impl Store {
                     wanted.version_id.as_deref(),
                 )
                 .map_err(source_answer)?;
+                check_readable(&version.attributes)?;
                 let (from, to) = range.unwrap_or((0, version.size));
                 if to > version.size {
                     let message = format!(

@@ -1,10 +1,12 @@
 //! The operations of S3, one file per kind. What is not listed here answers `NotImplemented`.
 
+mod archive;
 mod buckets;
 mod copies;
 mod listings;
 mod multipart;
 mod notifications;
+mod policies;
 mod reads;
 mod removals;
 mod tagging;
@@ -15,10 +17,12 @@ use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput,
     CompleteMultipartUploadOutput, CopyObjectInput, CopyObjectOutput, CreateBucketInput,
     CreateBucketOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput, DeleteBucketInput,
-    DeleteBucketOutput, DeleteObjectInput, DeleteObjectOutput, DeleteObjectTaggingInput,
-    DeleteObjectTaggingOutput, DeleteObjectsInput, DeleteObjectsOutput, GetBucketLocationInput,
-    GetBucketLocationOutput, GetBucketNotificationConfigurationInput,
-    GetBucketNotificationConfigurationOutput, GetBucketVersioningInput, GetBucketVersioningOutput,
+    DeleteBucketOutput, DeleteBucketPolicyInput, DeleteBucketPolicyOutput, DeleteObjectInput,
+    DeleteObjectOutput, DeleteObjectTaggingInput, DeleteObjectTaggingOutput, DeleteObjectsInput,
+    DeleteObjectsOutput, GetBucketLocationInput, GetBucketLocationOutput,
+    GetBucketNotificationConfigurationInput, GetBucketNotificationConfigurationOutput,
+    GetBucketPolicyInput, GetBucketPolicyOutput, GetBucketRequestPaymentInput,
+    GetBucketRequestPaymentOutput, GetBucketVersioningInput, GetBucketVersioningOutput,
     GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectInput, GetObjectOutput,
     GetObjectTaggingInput, GetObjectTaggingOutput, HeadBucketInput, HeadBucketOutput,
     HeadObjectInput, HeadObjectOutput, ListBucketsInput, ListBucketsOutput,
@@ -26,8 +30,10 @@ use s3s::dto::{
     ListObjectVersionsOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input,
     ListObjectsV2Output, ListPartsInput, ListPartsOutput, PostObjectInput, PostObjectOutput,
     PutBucketNotificationConfigurationInput, PutBucketNotificationConfigurationOutput,
-    PutBucketVersioningInput, PutBucketVersioningOutput, PutObjectInput, PutObjectOutput,
-    PutObjectTaggingInput, PutObjectTaggingOutput, UploadPartCopyInput, UploadPartCopyOutput,
+    PutBucketPolicyInput, PutBucketPolicyOutput, PutBucketRequestPaymentInput,
+    PutBucketRequestPaymentOutput, PutBucketVersioningInput, PutBucketVersioningOutput,
+    PutObjectInput, PutObjectOutput, PutObjectTaggingInput, PutObjectTaggingOutput,
+    RestoreObjectInput, RestoreObjectOutput, UploadPartCopyInput, UploadPartCopyOutput,
     UploadPartInput, UploadPartOutput,
 };
 use s3s::{S3, S3Request, S3Response, S3Result};
@@ -35,6 +41,7 @@ use s3s::{S3, S3Request, S3Response, S3Result};
 pub(crate) use self::multipart::multipart_etag;
 use crate::blobs::Blobs;
 use crate::database::Database;
+use crate::facts::Facts;
 use crate::notification::Delivery;
 use crate::request::Requester;
 
@@ -42,6 +49,7 @@ use crate::request::Requester;
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     pub(crate) database: Database,
+    pub(crate) facts: Facts,
     pub(crate) blobs: Blobs,
     pub(crate) delivery: Delivery,
     pub(crate) region: String,
@@ -74,12 +82,18 @@ operations! {
     put_bucket_versioning: PutBucketVersioningInput => PutBucketVersioningOutput,
     get_bucket_notification_configuration: GetBucketNotificationConfigurationInput => GetBucketNotificationConfigurationOutput,
     put_bucket_notification_configuration: PutBucketNotificationConfigurationInput => PutBucketNotificationConfigurationOutput,
+    get_bucket_policy: GetBucketPolicyInput => GetBucketPolicyOutput,
+    put_bucket_policy: PutBucketPolicyInput => PutBucketPolicyOutput,
+    delete_bucket_policy: DeleteBucketPolicyInput => DeleteBucketPolicyOutput,
+    get_bucket_request_payment: GetBucketRequestPaymentInput => GetBucketRequestPaymentOutput,
+    put_bucket_request_payment: PutBucketRequestPaymentInput => PutBucketRequestPaymentOutput,
     put_object: PutObjectInput => PutObjectOutput,
     post_object: PostObjectInput => PostObjectOutput,
     get_object: GetObjectInput => GetObjectOutput,
     head_object: HeadObjectInput => HeadObjectOutput,
     get_object_attributes: GetObjectAttributesInput => GetObjectAttributesOutput,
     copy_object: CopyObjectInput => CopyObjectOutput,
+    restore_object: RestoreObjectInput => RestoreObjectOutput,
     delete_object: DeleteObjectInput => DeleteObjectOutput,
     delete_objects: DeleteObjectsInput => DeleteObjectsOutput,
     get_object_tagging: GetObjectTaggingInput => GetObjectTaggingOutput,

@@ -10,6 +10,7 @@ use s3s::dto::{
 use s3s::{S3Error, S3ErrorCode, S3Request};
 
 use super::Store;
+use super::archive::{check_readable, restore_header};
 use crate::bucket::Bucket;
 use crate::checksum::{Checksum, Coverage};
 use crate::clock::timestamp;
@@ -20,6 +21,7 @@ use crate::integrity::{extra_headers, fields, spread};
 use crate::object_body::{ObjectBody, PieceReader};
 use crate::part::{self, VersionPart};
 use crate::request::{Reply, Requester};
+use crate::troubled_body::TroubledBody;
 use crate::version::{Version, check_id};
 
 /// Which bytes of an object are asked for.
@@ -56,7 +58,7 @@ impl Store {
             if_unmodified_since: input.if_unmodified_since,
         };
         let with_checksum = input.checksum_mode.is_some();
-        let cut = self.delivery.faults.cut(&input.key);
+        let trouble = self.delivery.faults.trouble(&input.key);
         // Before the rows are read: no blob they name disappears until the body is sent.
         let reading = self.blobs.reading();
         let found = self
@@ -69,6 +71,7 @@ impl Store {
                     input.version_id.as_deref(),
                 )?;
                 condition.check(&version)?;
+                check_readable(&version.attributes)?;
                 let mut found =
                     locate(connection, bucket, version, input.range, input.part_number)?;
                 if let Some(content) = found.version.content {
@@ -89,13 +92,12 @@ impl Store {
         let body = ObjectBody::new(
             PieceReader::new(self.blobs.clone(), pieces, reading),
             length,
-            cut,
         );
         let checksum = sent_checksum(&version, span, part_checksum).filter(|_| with_checksum);
         let attributes = &version.attributes;
         let mut output = GetObjectOutput {
             accept_ranges: Some("bytes".to_owned()),
-            body: Some(StreamingBlob::new(body)),
+            body: Some(StreamingBlob::new(TroubledBody::new(body, trouble))),
             cache_control: attributes.cache_control.clone(),
             content_disposition: attributes.content_disposition.clone(),
             content_encoding: attributes.content_encoding.clone(),
@@ -114,6 +116,7 @@ impl Store {
             server_side_encryption: Some(ServerSideEncryption::from_static(
                 ServerSideEncryption::AES256,
             )),
+            restore: restore_header(attributes),
             storage_class: attributes.storage_class_header(),
             tag_count: i32::try_from(version.tags.len())
                 .ok()
@@ -196,6 +199,7 @@ impl Store {
             server_side_encryption: Some(ServerSideEncryption::from_static(
                 ServerSideEncryption::AES256,
             )),
+            restore: restore_header(attributes),
             storage_class: attributes.storage_class_header(),
             version_id: version.id_for(&bucket),
             ..Default::default()

@@ -115,7 +115,16 @@ impl Store {
                         if_size: object.size,
                         if_modified: object.last_modified_time,
                     };
-                    match store.remove(write, &bucket, &removal, Cause::Request, &requester) {
+                    let action = match removal.version_id {
+                        Some(_) => "s3:DeleteObjectVersion",
+                        None => "s3:DeleteObject",
+                    };
+                    let allowed =
+                        requester.check(action, &removal.key, removal.version_id.as_deref());
+                    let removed = allowed.and_then(|()| {
+                        store.remove(write, &bucket, &removal, Cause::Request, &requester)
+                    });
+                    match removed {
                         Ok(removed) => deleted.push(deleted_object(removal, removed)),
                         Err(Failure::Answer(error)) => errors.push(Error {
                             code: Some(error.code().as_str().to_owned()),

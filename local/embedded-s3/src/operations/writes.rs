@@ -36,6 +36,7 @@ impl Store {
         requester: &Requester,
         request: S3Request<PostObjectInput>,
     ) -> Result<Reply<PostObjectOutput>, Failure> {
+        requester.check("s3:PutObject", &request.input.key, None)?;
         let request = request.map_input(put_of_post);
         let Reply { output, headers } = self.put(requester, request, Kind::Post).await?;
         let posted = PostObjectOutput {

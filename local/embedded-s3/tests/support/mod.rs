@@ -7,6 +7,8 @@
     reason = "each test binary uses a part of this module"
 )]
 
+pub mod accounts;
+
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
@@ -37,6 +39,7 @@ pub fn options(folder: &TempDir) -> Options {
     };
     let mut options = Options::new(folder.path(), credentials);
     options.durability = Durability::Relaxed;
+    options.accounts = vec![accounts::customer()];
     options
 }
 

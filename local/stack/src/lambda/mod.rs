@@ -6,7 +6,6 @@
 mod invocations;
 mod name;
 mod refusal;
-mod signature;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -14,10 +13,11 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::{Path, State},
-    http::{HeaderMap, HeaderValue, Request, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Request, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
     routing::post,
 };
+use embedded_iam::signature::Claim;
 use embedded_s3::Credentials;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -42,6 +42,8 @@ const LARGEST: usize = 6 * 1024 * 1024;
 const LARGEST_EVENT: usize = 1024 * 1024;
 /// More of a request that is too large is not even read.
 const LARGEST_READ: usize = 64 * 1024 * 1024;
+/// What signatures call Lambda.
+const SERVICE: &str = "lambda";
 /// The account of everything on this machine.
 const ACCOUNT: &str = "000000000000";
 
@@ -136,7 +138,7 @@ async fn outcome(
 ) -> Result<Response, Refusal> {
     let (head, body) = request.into_parts();
     let body = read(body).await?;
-    signature::check(&head, &body, &api.credentials, OffsetDateTime::now_utc())?;
+    check_signature(&head, &body, &api.credentials)?;
     let name: Name = name.parse()?;
     let invocations = api
         .invocations
@@ -154,6 +156,18 @@ async fn outcome(
         }
         Kind::DryRun => StatusCode::NO_CONTENT.into_response(),
     })
+}
+
+/// Whether whoever has `credentials` signed this request, now and as it is. Sessions of STS are for S3 alone here.
+fn check_signature(head: &Parts, body: &[u8], credentials: &Credentials) -> Result<(), Refusal> {
+    let claim = Claim::of(&head.headers)?;
+    if claim.access_key_id != credentials.access_key_id
+        || head.headers.contains_key("x-amz-security-token")
+    {
+        return Err(Refusal::unknown_key());
+    }
+    let now = OffsetDateTime::now_utc();
+    Ok(claim.verify(head, body, SERVICE, &credentials.secret_access_key, now)?)
 }
 
 async fn unknown_operation(request: Request<Body>) -> Refusal {

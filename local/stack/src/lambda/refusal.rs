@@ -4,6 +4,7 @@ use axum::{
     http::{HeaderName, HeaderValue, Method, StatusCode},
     response::{IntoResponse, Response},
 };
+use embedded_iam::signature::SignatureError;
 use serde_json::json;
 
 use super::{Name, arn, respond};
@@ -87,22 +88,6 @@ impl Refusal {
         )
     }
 
-    pub(super) fn unsigned() -> Self {
-        Self::new(
-            StatusCode::FORBIDDEN,
-            "MissingAuthenticationTokenException",
-            "Missing Authentication Token",
-        )
-    }
-
-    pub(super) fn malformed_signature(reason: &str) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "IncompleteSignatureException",
-            reason,
-        )
-    }
-
     pub(super) fn unknown_key() -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
@@ -110,9 +95,22 @@ impl Refusal {
             "The security token included in the request is invalid: the key of the local stack is asked for",
         )
     }
+}
 
-    pub(super) fn wrong_signature(reason: &str) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "InvalidSignatureException", reason)
+impl From<SignatureError> for Refusal {
+    fn from(error: SignatureError) -> Self {
+        let (status, kind) = match error {
+            SignatureError::Missing => {
+                (StatusCode::FORBIDDEN, "MissingAuthenticationTokenException")
+            }
+            SignatureError::Malformed(_) => {
+                (StatusCode::BAD_REQUEST, "IncompleteSignatureException")
+            }
+            SignatureError::Expired | SignatureError::Wrong(_) => {
+                (StatusCode::FORBIDDEN, "InvalidSignatureException")
+            }
+        };
+        Self::new(status, kind, error.to_string())
     }
 }
 

@@ -199,6 +199,27 @@ impl Running {
         Client::from_conf(config.build())
     }
 
+    /// As [`s3`](Self::s3), with the key of the second account, as the profile `customer` has it.
+    pub(crate) fn customer_s3(&self) -> Client {
+        let file = fs::read_to_string(self.variable("AWS_SHARED_CREDENTIALS_FILE"));
+        let file = file.expect("the credentials file is there");
+        let (_, profile) = file.split_once("[customer]").expect("it has the profile");
+        let value = |name: &str| {
+            let line = profile.lines().find_map(|line| line.strip_prefix(name));
+            line.expect("the profile has a key")
+                .trim_start_matches(" = ")
+        };
+        let credentials = Credentials::new(
+            value("aws_access_key_id"),
+            value("aws_secret_access_key"),
+            None,
+            None,
+            "credentials file",
+        );
+        let config = self.s3().config().to_builder();
+        Client::from_conf(config.credentials_provider(credentials).build())
+    }
+
     /// What the table says: URI and size, by URI.
     pub(crate) async fn rows(&self) -> Result<Vec<(String, i64)>, tokio_postgres::Error> {
         let (client, connection) =

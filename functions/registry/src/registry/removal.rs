@@ -1,0 +1,97 @@
+use futures_util::future::try_join_all;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use super::{Error, Registry, TRIES};
+use crate::artifact::{Id, Kind};
+use crate::audit::{Action, Actor, Subject};
+use crate::catalogue::PARALLEL;
+use crate::claim;
+use crate::key;
+use crate::record::Record;
+use crate::store::StoreError;
+
+impl Registry {
+    /// Removes an artifact: its record first, so that nobody sees it any more, then its files.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`].
+    pub async fn delete(&self, kind: Kind, id: &Id, user: &Actor) -> Result<Record, Error> {
+        let mut is_noted = false;
+        for _ in 0..TRIES {
+            let (record, etag) = self.read(kind, id).await?;
+            if !is_noted {
+                self.audit(user, &record, Action::Delete).await?;
+                is_noted = true;
+            }
+            let held = self.claim_of(&record).await?;
+            let announced = self.announce(id).await?;
+            match self.objects.delete_if(&key::record(id), &etag).await {
+                Ok(()) => {
+                    announced.gone().await;
+                    if let Some(held) = held {
+                        claim::release(&self.objects, held).await;
+                    }
+                    self.delete_all(&key::folder(id)).await?;
+                    self.delete_all(&key::archives(id)).await?;
+                    return Ok(record);
+                }
+                Err(StoreError::Changed) => announced.nothing().await,
+                Err(error) => {
+                    announced.unknown().await;
+                    return Err(error.into());
+                }
+            }
+        }
+        Err(Error::Busy)
+    }
+
+    /// Removes all artifacts and claims, but not the trail: each deletion is in it. Whoever registers one at the same
+    /// moment may find it gone, or kept.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`], [`Error::Audit`]: some may be left. Doing it again removes them.
+    pub async fn reset(&self, user: &Actor) -> Result<(), Error> {
+        let mut after = None;
+        loop {
+            let (entries, next) = self.catalogue.page(&self.objects, after.as_deref()).await?;
+            // At once, for then they share blocks of the trail.
+            let noted = entries.iter().map(|entry| {
+                let artifact = Subject {
+                    name: entry.name.clone(),
+                    id: entry.id.clone(),
+                    kind: entry.kind,
+                };
+                self.note(user, artifact, Action::Delete)
+            });
+            try_join_all(noted).await?;
+            after = next;
+            if after.is_none() {
+                break;
+            }
+        }
+        match &self.index {
+            Some(index) => index.remove_all(&self.objects).await?,
+            None => self.delete_all(key::ARTIFACTS).await?,
+        }
+        self.delete_all(key::ARCHIVES).await?;
+        self.delete_all(key::CLAIMS).await
+    }
+
+    async fn delete_all(&self, prefix: &str) -> Result<(), Error> {
+        loop {
+            let listed = self.objects.list(prefix, None, 1000).await?;
+            if listed.is_empty() {
+                return Ok(());
+            }
+            stream::iter(listed.into_iter().map(|object| {
+                let objects = self.objects.clone();
+                async move { objects.delete(&object.key).await }
+            }))
+            .buffer_unordered(PARALLEL)
+            .try_collect::<Vec<()>>()
+            .await?;
+        }
+    }
+}
