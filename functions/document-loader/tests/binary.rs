@@ -96,26 +96,6 @@ async fn it_stays_warm_and_logs_json_without_secrets() {
 }
 
 #[tokio::test]
-async fn a_tenant_s_document_is_read_by_the_executable_through_sts() {
-    let deployed = Deployed::start().await;
-    deployed
-        .sql
-        .batch_execute(
-            "select add_source('s3://example-documents/', 'arn:aws:iam::123456789012:role/reader')",
-        )
-        .await
-        .unwrap();
-    let uri = deployed.put("a", "theirs").await;
-    let answer = deployed
-        .function
-        .invoke(&json!({ "load": {} }))
-        .await
-        .unwrap();
-    assert_eq!(answer["load"]["loaded"], 1, "{answer}");
-    assert_eq!(text(&deployed.sql, &uri).await, "theirs");
-}
-
-#[tokio::test]
 async fn killed_in_the_middle_it_loses_nothing() {
     let deployed = Deployed::start().await;
     for number in 0..30 {

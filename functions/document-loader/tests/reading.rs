@@ -4,6 +4,9 @@ mod support;
 
 use std::time::Duration;
 
+use aws_sdk_s3::config::Region;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::CreateBucketConfiguration;
 use embedded_s3::{Fault, Target};
 use serde_json::json;
 use support::amazon::Trouble;
@@ -236,18 +239,35 @@ async fn a_bucket_in_another_region_is_found_and_remembered() {
         let loader = Loader::start().await;
         loader
             .sql
-            .batch_execute("select add_source('s3://documents/')")
+            .batch_execute("select add_source('s3://elsewhere/')")
             .await
             .unwrap();
-        loader.put("a", "text").await;
-        loader.store.network.trouble(
-            "GET /documents/",
-            1,
-            Trouble::Refuse(status, code, Some("eu-south-2")),
-        );
+        let region = "eu-south-2";
+        let there = loader.store.client.config().to_builder();
+        let there = aws_sdk_s3::Client::from_conf(there.region(Region::new(region)).build());
+        let place = CreateBucketConfiguration::builder().location_constraint(region.into());
+        let made = there.create_bucket().bucket("elsewhere");
+        let made = made.create_bucket_configuration(place.build()).send().await;
+        made.unwrap();
+        let put = async |key| {
+            let put = there.put_object().bucket("elsewhere").key(key);
+            let put = put.body(ByteStream::from_static(b"text")).send().await;
+            let etag = put.unwrap().e_tag.unwrap();
+            let uri = format!("s3://elsewhere/{key}");
+            let etag = etag.trim_matches('"');
+            loader.enter(&uri, Some(etag), None, Some(4)).await;
+        };
+        put("a").await;
+        if status == 400 {
+            loader.store.network.trouble(
+                "GET /elsewhere/",
+                1,
+                Trouble::Refuse(status, code, Some(region)),
+            );
+        }
         let report = loader.load().await;
         assert_eq!(report["loaded"], 1, "{code}");
-        loader.put("b", "text").await;
+        put("b").await;
         loader.load().await;
         assert_eq!(loader.store.network.requests("GET"), 3, "{code}");
         let found = loader
@@ -491,8 +511,22 @@ async fn what_costs_its_reader_says_so_and_what_belongs_to_somebody_is_checked()
         .batch_execute("select add_source('s3://documents/', requester_pays => true, expected_bucket_owner => '123456789012')")
         .await
         .unwrap();
-    loader.put("a", "text").await;
+    let uri = loader.put("a", "text").await;
     loader.load().await;
+    assert_eq!(
+        loader.state(&uri).await,
+        "parked: denied",
+        "not that account's"
+    );
+    loader
+        .sql
+        .batch_execute(
+            "select change_source('s3://documents/', expected_bucket_owner => '000000000000')",
+        )
+        .await
+        .unwrap();
+    loader.load().await;
+    assert_eq!(loader.state(&uri).await, "loaded");
     let headers = loader.store.network.last_headers();
     assert_eq!(
         headers.get("x-amz-request-payer").map(String::as_str),
@@ -502,7 +536,7 @@ async fn what_costs_its_reader_says_so_and_what_belongs_to_somebody_is_checked()
         headers
             .get("x-amz-expected-bucket-owner")
             .map(String::as_str),
-        Some("123456789012")
+        Some("000000000000")
     );
 }
 

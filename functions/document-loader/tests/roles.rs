@@ -5,6 +5,7 @@ mod support;
 use std::collections::HashSet;
 use std::time::Duration;
 
+use aws_sdk_s3::error::ProvideErrorMetadata as _;
 use serde_json::json;
 use support::amazon::Trouble;
 use support::{Loader, OWN_ROLE, invoke_within, role};
@@ -41,6 +42,39 @@ async fn a_document_in_another_account_is_read_through_its_role() {
 }
 
 #[tokio::test]
+async fn a_session_reaches_no_further_than_its_source_whatever_the_role_may() {
+    let loader = Loader::start().await;
+    loader.store.customers_bucket("acme").await;
+    let role = role("acme");
+    let add = "select sts_external_id from add_source('s3://acme/reports/', $1)";
+    let id: String = loader.sql.query_one(add, &[&role]).await.unwrap().get(0);
+    // This role may read everything.
+    loader.store.trust(&role, Some(&id));
+    let uri = loader.put_into("acme", "reports/a", "theirs").await;
+    loader
+        .put_into("acme", "letters/a", "nobody's business")
+        .await;
+    loader.load().await;
+    assert_eq!(loader.text(&uri).await, "theirs");
+
+    // With the session that the function had asked for.
+    let assumed = loader.store.network.assumed();
+    let session = loader.store.assume(&assumed[0]).await;
+    let read = async |key: &str| session.get_object().bucket("acme").key(key).send().await;
+    assert!(read("reports/a").await.is_ok());
+    let error = read("letters/a").await.unwrap_err();
+    assert_eq!(error.code(), Some("AccessDenied"));
+    let list = async |prefix: &str| {
+        let list = session.list_objects_v2().bucket("acme");
+        list.prefix(prefix).send().await
+    };
+    assert!(list("reports/").await.is_ok());
+    assert!(list("").await.is_err());
+    let put = session.put_object().bucket("acme").key("reports/b");
+    assert!(put.send().await.is_err());
+}
+
+#[tokio::test]
 async fn sts_is_asked_once_for_many_documents_and_again_before_the_credentials_end() {
     let loader = Loader::start().await;
     loader.tenant("acme").await;
@@ -60,7 +94,7 @@ async fn sts_is_asked_once_for_many_documents_and_again_before_the_credentials_e
     loader.load().await;
     assert!(loader.store.network.requests("reader-brief") >= 2);
     // But if there are no others, they are used to their end.
-    loader.store.network.distrust(&role("brief"));
+    loader.store.distrust(&role("brief"));
     let uri = loader.put_into("brief", "c", "text").await;
     loader.load().await;
     assert_eq!(loader.state(&uri).await, "loaded");
@@ -101,7 +135,7 @@ async fn credentials_that_end_in_the_middle_of_a_download_are_renewed() {
 async fn a_role_that_is_refused_blocks_its_source_until_somebody_changes_something() {
     let loader = Loader::start().await;
     loader.tenant("acme").await;
-    loader.store.network.distrust(&role("acme"));
+    loader.store.distrust(&role("acme"));
     let mut uris = Vec::new();
     for number in 0..200 {
         uris.push(loader.put_into("acme", &number.to_string(), "text").await);
@@ -134,10 +168,7 @@ async fn a_role_that_is_refused_blocks_its_source_until_somebody_changes_somethi
         .query_one("select external_id from document_source", &[])
         .await
         .unwrap();
-    loader
-        .store
-        .network
-        .trust(&role("acme"), Some(external_id.get(0)));
+    loader.store.trust(&role("acme"), Some(external_id.get(0)));
     let verified = loader.verify("s3://acme/").await;
     assert_eq!(verified["ok"], true, "{verified}");
     let report = loader.load().await;
@@ -194,7 +225,7 @@ async fn of_a_hundred_tenants_the_thirty_that_are_broken_hold_up_nobody() {
         loader.tenant(&bucket).await;
         let trouble = match number % 10 {
             0 if number < 50 => {
-                network.distrust(&role(&bucket));
+                loader.store.distrust(&role(&bucket));
                 Some("parked: role_denied")
             }
             0 => {

@@ -38,8 +38,8 @@ async fn a_source_that_is_set_up_well_says_so() {
         (&Value::Bool(true), Some("s3://acme/"))
     );
     insta::assert_snapshot!(findings(&verified), @"
-    ok  source: the source s3://acme/ is read by the role arn:aws:iam::123456789012:role/reader-acme
-    ok  assume_role: the role arn:aws:iam::123456789012:role/reader-acme can be assumed
+    ok  source: the source s3://acme/ is read by the role arn:aws:iam::111122223333:role/reader-acme
+    ok  assume_role: the role arn:aws:iam::111122223333:role/reader-acme can be assumed
     ok  list: the objects can be listed
     ok  read: s3://acme/notes/a can be read
     ok  without_external_id: without the external id the role cannot be assumed, as it should be
@@ -58,12 +58,12 @@ async fn a_role_that_anybody_may_have_assumed_is_found_out() {
     let loader = Loader::start().await;
     loader.tenant("acme").await;
     loader.put_into("acme", "a", "text").await;
-    loader.store.network.trust(&role("acme"), None);
+    loader.store.trust(&role("acme"), None);
     let verified = loader.verify("s3://acme/").await;
     assert_eq!(verified["ok"], false);
     insta::assert_snapshot!(findings(&verified), @"
-    ok  source: the source s3://acme/ is read by the role arn:aws:iam::123456789012:role/reader-acme
-    ok  assume_role: the role arn:aws:iam::123456789012:role/reader-acme can be assumed
+    ok  source: the source s3://acme/ is read by the role arn:aws:iam::111122223333:role/reader-acme
+    ok  assume_role: the role arn:aws:iam::111122223333:role/reader-acme can be assumed
     ok  list: the objects can be listed
     ok  read: s3://acme/a can be read
     NOT without_external_id: the role can be assumed WITHOUT the external id: whoever may give this function orders can have it read these documents
@@ -112,9 +112,9 @@ async fn what_does_not_work_is_told_with_what_to_do() {
         writeln!(told, "{}", lines.next().unwrap_or_default()).unwrap();
     }
     insta::assert_snapshot!(told, @"
-    NOT assume_role: the role arn:aws:iam::123456789012:role/reader-acme may not be assumed: check that it exists, that its trust policy names the role of this function and the external id of the source, and that the function's own policy allows sts:AssumeRole on it
+    NOT assume_role: the role arn:aws:iam::111122223333:role/reader-acme may not be assumed: check that it exists, that its trust policy names the role of this function and the external id of the source, and that the function's own policy allows sts:AssumeRole on it
         -> compare the trust policy with that of source_policies(), and the function's parameter LoaderRoleArns with the role; a change takes up to a minute to count everywhere
-    NOT assume_role: the role arn:aws:iam::123456789012:role/reader-acme cannot be assumed as it is set up: RegionDisabledException: by the test
+    NOT assume_role: the role arn:aws:iam::111122223333:role/reader-acme cannot be assumed as it is set up: RegionDisabledException: by the test
         -> correct what STS complains of; a region is switched on for STS in the account settings of the function's account
     NOT list: the objects cannot be listed: ListObjectsV2: S3 refuses: AccessDenied by the test
         -> allow s3:ListBucket on the bucket, under the condition that s3:prefix begins so: see source_policies()

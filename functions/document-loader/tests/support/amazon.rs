@@ -15,7 +15,9 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use document_loader::Amazon;
-use embedded_s3::{Credentials, Durability, EmbeddedS3, Options};
+use embedded_iam::NewRole;
+use embedded_s3::{Account, AccountId, Credentials, Durability, EmbeddedS3, Options};
+use serde_json::json;
 
 /// The bucket of every object that is not said to be elsewhere.
 pub(crate) const BUCKET: &str = "documents";
@@ -24,6 +26,7 @@ pub(crate) const BUCKET: &str = "documents";
 pub(crate) struct Store {
     pub(crate) embedded: EmbeddedS3,
     pub(crate) client: aws_sdk_s3::Client,
+    pub(crate) customer: aws_sdk_s3::Client,
     pub(crate) network: Network,
     _folder: tempfile::TempDir,
 }
@@ -39,15 +42,27 @@ impl Store {
             access_key_id: "test".into(),
             secret_access_key: "secret".into(),
         };
+        let customer = Account {
+            id: AccountId::CUSTOMER,
+            credentials: Credentials {
+                access_key_id: "customer".into(),
+                secret_access_key: "their secret".into(),
+            },
+        };
         let options = Options {
             durability: Durability::Relaxed,
+            accounts: vec![customer],
             ..Options::new(folder.path(), credentials)
         };
         let embedded = EmbeddedS3::open(options).await.expect("it starts");
         let created = embedded.create_bucket(BUCKET, is_versioned).await;
         created.expect("the name is free");
+        let client = embedded.client();
+        let key = Key::new("customer", "their secret", None, None, "test");
+        let config = client.config().to_builder().credentials_provider(key);
         Self {
-            client: embedded.client(),
+            customer: aws_sdk_s3::Client::from_conf(config.build()),
+            client,
             network: Network::new(SharedHttpClient::new(embedded.http_client())),
             embedded,
             _folder: folder,
@@ -62,13 +77,7 @@ impl Store {
             .to_builder()
             .http_client(self.network.clone())
             .build();
-        let sts = aws_sdk_sts::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("us-east-1"))
-            .endpoint_url("http://sts.local")
-            .credentials_provider(Key::new("test", "secret", None, None, "test"))
-            .http_client(self.network.clone())
-            .build();
+        let sts = self.sts_config();
         Amazon::with_configs(&s3, &sts, "loader".to_owned())
     }
 
@@ -83,16 +92,97 @@ impl Store {
         key: &str,
         body: Vec<u8>,
     ) -> (String, Option<String>, i64) {
-        let size = i64::try_from(body.len()).unwrap();
-        let put = self
-            .client
-            .put_object()
-            .bucket(bucket)
-            .key(key)
-            .body(body.into());
-        let put = put.send().await.expect("it is taken");
-        let etag = put.e_tag.unwrap().trim_matches('"').to_owned();
-        (etag, put.version_id, size)
+        put(&self.client, bucket, key, body).await
+    }
+
+    /// Makes a bucket in the customer's account.
+    pub(crate) async fn customers_bucket(&self, bucket: &str) {
+        let made = self.customer.create_bucket().bucket(bucket).send().await;
+        made.expect("the name is free");
+    }
+
+    /// As [`put_into`](Self::put_into), by the customer.
+    pub(crate) async fn put_as_customer(
+        &self,
+        bucket: &str,
+        key: &str,
+        body: Vec<u8>,
+    ) -> (String, Option<String>, i64) {
+        put(&self.customer, bucket, key, body).await
+    }
+
+    /// There is this role in the customer's account, with these policies.
+    pub(crate) fn role(&self, role: &str, trust: &str, policy: &str) {
+        let name = role.rsplit('/').next().expect("it has a name");
+        let role = NewRole {
+            account: AccountId::CUSTOMER,
+            name,
+            trust,
+            policy,
+            max_session_duration: 3600,
+        };
+        self.embedded.iam().put_role(&role).expect("it can be made");
+    }
+
+    /// The role trusts whoever knows this external id; anybody without one.
+    pub(crate) fn trust(&self, role: &str, external_id: Option<&str>) {
+        let mut statement = json!({
+            "Effect": "Allow", "Principal": { "AWS": super::OWN_ROLE }, "Action": "sts:AssumeRole",
+        });
+        if let Some(id) = external_id {
+            statement["Condition"] = json!({ "StringEquals": { "sts:ExternalId": id } });
+        }
+        let trust = json!({ "Version": "2012-10-17", "Statement": statement });
+        let policy = json!({
+            "Version": "2012-10-17",
+            "Statement": {
+                "Effect": "Allow", "Resource": "*",
+                "Action": ["s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"],
+            },
+        });
+        self.role(role, &trust.to_string(), &policy.to_string());
+    }
+
+    /// The role trusts nobody who knows less than this.
+    pub(crate) fn distrust(&self, role: &str) {
+        self.trust(role, Some("something else"));
+    }
+
+    /// S3 with a session that is asked for in the same way as this one was.
+    pub(crate) async fn assume(&self, form: &HashMap<String, String>) -> aws_sdk_s3::Client {
+        let issued = self.sts().assume_role();
+        let issued = issued
+            .role_arn(&form["RoleArn"])
+            .role_session_name("test")
+            .external_id(&form["ExternalId"])
+            .policy(&form["Policy"])
+            .send()
+            .await
+            .expect("the role trusts");
+        let issued = issued.credentials.expect("STS has answered");
+        let key = Key::new(
+            issued.access_key_id,
+            issued.secret_access_key,
+            Some(issued.session_token),
+            None,
+            "test",
+        );
+        let config = self.client.config().to_builder().credentials_provider(key);
+        aws_sdk_s3::Client::from_conf(config.build())
+    }
+
+    fn sts_config(&self) -> aws_sdk_sts::Config {
+        aws_sdk_sts::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .endpoint_url("http://sts.local")
+            .credentials_provider(Key::new("test", "secret", None, None, "test"))
+            .http_client(self.network.clone())
+            .build()
+    }
+
+    fn sts(&self) -> aws_sdk_sts::Client {
+        aws_sdk_sts::Client::from_conf(self.sts_config())
     }
 
     pub(crate) async fn delete(&self, key: &str) {
@@ -105,6 +195,19 @@ impl Store {
             .await;
         deleted.expect("it is deleted");
     }
+}
+
+async fn put(
+    client: &aws_sdk_s3::Client,
+    bucket: &str,
+    key: &str,
+    body: Vec<u8>,
+) -> (String, Option<String>, i64) {
+    let size = i64::try_from(body.len()).unwrap();
+    let put = client.put_object().bucket(bucket).key(key);
+    let put = put.body(body.into()).send().await.expect("it is taken");
+    let etag = put.e_tag.unwrap().trim_matches('"').to_owned();
+    (etag, put.version_id, size)
 }
 
 /// What happens to a request instead of what should.
@@ -120,8 +223,7 @@ pub(crate) enum Trouble {
     Stall(usize),
 }
 
-/// The transport of all clients of a test. It counts requests, refuses roles that do not trust, and does to others what
-/// a test wants.
+/// The transport of all clients of a test. It counts requests, and does to them what a test wants.
 #[derive(Debug, Clone)]
 pub(crate) struct Network {
     inside: SharedHttpClient,
@@ -130,8 +232,6 @@ pub(crate) struct Network {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Roles by ARN, and the external id they ask for; `None` takes any.
-    roles: Mutex<HashMap<String, Option<String>>>,
     /// Requests whose line has this in it: so many of them, and what happens to them.
     troubles: Mutex<Vec<(String, usize, Trouble)>>,
     lines: Mutex<Vec<String>>,
@@ -149,16 +249,6 @@ impl Network {
             inside,
             state: Arc::default(),
         }
-    }
-
-    /// There is a role, and this is what it asks for.
-    pub(crate) fn trust(&self, role: &str, external_id: Option<&str>) {
-        let mut roles = self.state.roles.lock().unwrap();
-        roles.insert(role.to_owned(), external_id.map(ToOwned::to_owned));
-    }
-
-    pub(crate) fn distrust(&self, role: &str) {
-        self.state.roles.lock().unwrap().remove(role);
     }
 
     /// Requests whose line, `GET /bucket/key?query range`, or for STS the role, has `part` in it are in trouble, so many
@@ -246,7 +336,6 @@ impl HttpConnector for Wire {
         };
         self.state.lines.lock().unwrap().push(line.clone());
         let trouble = self.trouble(&line);
-        let refused = is_sts && !self.is_trusted(&form);
         let answer = self.inside.call(request);
         let state = Arc::clone(&self.state);
         HttpConnectorFuture::new(async move {
@@ -273,11 +362,10 @@ impl HttpConnector for Wire {
                         stalled(bytes)
                     })
                     .await),
-                    None if is_sts && !refused => {
+                    None if is_sts => {
                         let lifetime = *state.lifetime.lock().unwrap();
                         Ok(changed(answer.await?, |bytes| ending_in(bytes, lifetime)).await)
                     }
-                    None if refused => Ok(refusal(403, "AccessDenied", None, true)),
                     None => answer.await,
                 }
             }
@@ -296,15 +384,6 @@ impl Wire {
             .find(|(part, times, _)| *times > 0 && line.contains(part.as_str()))?;
         *times -= 1;
         Some(trouble.clone())
-    }
-
-    fn is_trusted(&self, form: &HashMap<String, String>) -> bool {
-        let roles = self.state.roles.lock().unwrap();
-        match form.get("RoleArn").and_then(|role| roles.get(role)) {
-            None => false,
-            Some(None) => true,
-            Some(asked) => form.get("ExternalId") == asked.as_ref(),
-        }
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) use amazon::{BUCKET, Store};
 pub(crate) const DOCUMENT: &str = include_str!("../../../document-sync/migrations/document.sql");
 
 /// The role that customers trust.
-pub(crate) const OWN_ROLE: &str = "arn:aws:iam::111122223333:role/document-loader";
+pub(crate) const OWN_ROLE: &str = "arn:aws:iam::000000000000:root";
 
 /// The function in this process, with a database and a store of its own.
 pub(crate) struct Loader {
@@ -146,31 +146,26 @@ impl Loader {
         row.get::<_, Option<String>>(0).unwrap_or_default()
     }
 
-    /// A bucket in another account, its source, and the role that trusts; gives the external id.
+    /// A bucket in the customer's account, its source, and the role with the policies to paste; gives the external id.
     pub(crate) async fn tenant(&self, bucket: &str) -> String {
-        self.store
-            .embedded
-            .create_bucket(bucket, false)
-            .await
-            .unwrap();
+        self.store.customers_bucket(bucket).await;
         let role = role(bucket);
         let row = self
             .sql
             .query_one(
-                "select sts_external_id from add_source($1, $2)",
+                "select sts_external_id, trust_policy::text, permission_policy::text from add_source($1, $2)",
                 &[&format!("s3://{bucket}/"), &role],
             )
             .await
             .unwrap();
-        let external_id: String = row.get(0);
-        self.store.network.trust(&role, Some(&external_id));
-        external_id
+        self.store.role(&role, row.get(1), row.get(2));
+        row.get(0)
     }
 
     /// Puts an object into a tenant's bucket, and its row into the documents table.
     pub(crate) async fn put_into(&self, bucket: &str, key: &str, body: &str) -> String {
         let uri = format!("s3://{bucket}/{key}");
-        let (etag, version_id, size) = self.store.put_into(bucket, key, body.into()).await;
+        let (etag, version_id, size) = self.store.put_as_customer(bucket, key, body.into()).await;
         self.enter(&uri, Some(&etag), version_id.as_deref(), Some(size))
             .await;
         uri
@@ -192,7 +187,7 @@ pub(crate) fn lines(count: u32) -> String {
 
 /// The role of a tenant with this bucket.
 pub(crate) fn role(bucket: &str) -> String {
-    format!("arn:aws:iam::123456789012:role/reader-{bucket}")
+    format!("arn:aws:iam::111122223333:role/reader-{bucket}")
 }
 
 /// The function with this database and AWS, and no other settings than the role that customers trust.
