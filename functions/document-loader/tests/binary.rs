@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::deployed::{BINARY, Deployed};
-use support::{OWN_ROLE, states, text};
+use support::deployed::{BINARY, Deployed, FUNCTION_ROLE};
+use support::{states, text};
 use testkit::RuntimeApi;
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn it_stays_warm_and_logs_json_without_secrets() {
             &[],
         )
         .await;
-    assert_eq!(row.unwrap().get::<_, String>(0), OWN_ROLE);
+    assert_eq!(row.unwrap().get::<_, String>(0), FUNCTION_ROLE);
 }
 
 #[tokio::test]

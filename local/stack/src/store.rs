@@ -24,6 +24,8 @@ pub(crate) const EVENTS: [&str; 3] = [
     "s3:ObjectRemoved:*",
     "s3:LifecycleExpiration:*",
 ];
+/// What document-loader has to hear of.
+pub(crate) const RESTORED: [&str; 1] = ["s3:ObjectRestore:Completed"];
 
 /// The embedded S3, IAM and STS, on a port of 127.0.0.1.
 #[derive(Debug)]
@@ -74,9 +76,11 @@ impl Store {
         for (bucket, versioned) in BUCKETS {
             let failed = |source| Error::Bucket { bucket, source };
             s3.create_bucket(bucket, versioned).await.map_err(failed)?;
-            s3.notify_queue(bucket, QUEUE, &EVENTS)
-                .await
-                .map_err(failed)?;
+            for (queue, events) in [(QUEUE, &EVENTS[..]), (LOADS, &RESTORED)] {
+                s3.notify_queue(bucket, queue, events)
+                    .await
+                    .map_err(failed)?;
+            }
         }
         let queue = s3.queue(QUEUE);
         queue

@@ -3,9 +3,12 @@
 use testkit::{Function, Postgres, RuntimeApi};
 use tokio::net::TcpListener;
 
-use super::{DOCUMENT, OWN_ROLE, Store};
+use super::{DOCUMENT, Store};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_document-loader");
+
+/// The role that the function has.
+pub(crate) const FUNCTION_ROLE: &str = "arn:aws:iam::000000000000:role/document-loader";
 
 /// The executable with a database, a store and STS around it.
 pub(crate) struct Deployed {
@@ -67,7 +70,7 @@ async fn run(database: &str, endpoint: &str) -> Function {
         ("AWS_SECRET_ACCESS_KEY", "secret"),
         ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
         ("AWS_LAMBDA_LOG_LEVEL", "INFO"),
-        ("LOADER_ROLE_ARN", OWN_ROLE),
+        ("LOADER_ROLE_ARN", FUNCTION_ROLE),
     ];
     RuntimeApi::start().await.run(BINARY, &variables)
 }
