@@ -3,7 +3,7 @@
 use crate::Failure;
 use crate::reconcile::KEYS;
 
-const PARTS: [&str; 5] = ["sync", "reconcile", "index", "lambda", "store"];
+const PARTS: [&str; 6] = ["sync", "reconcile", "index", "loader", "lambda", "store"];
 
 /// The command line.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ mod tests {
     fn parts_that_are_named_are_measured_alone() {
         let arguments = read("reconcile --keys 100000 store").unwrap();
         let measured = PARTS.map(|part| arguments.includes(part));
-        assert_eq!(measured, [false, true, false, false, true]);
+        assert_eq!(measured, [false, true, false, false, false, true]);
         assert_eq!(arguments.keys, 100_000);
     }
 

@@ -5,6 +5,8 @@
 //!
 //! - `sync`: rows per second of document-sync, against one bare statement. `batch` makes the events.
 //! - `reconcile`: objects per second and memory of comparing a large `bucket`, against listing it.
+//! - `loader`: documents and megabytes per second of document-loader, against bare reads; and of extracting, by format.
+//!   `documents` makes them.
 //! - `lambda`: start-up, memory, CPU and size of the executable that is deployed, against `idle-function`.
 //!   `process` reads what the kernel counted, `tls` puts the store behind HTTPS.
 //! - `index`: requests to the registry's index with a thousand artifacts, against the same with many.
@@ -23,9 +25,11 @@ mod arguments;
 mod batch;
 mod bucket;
 mod connection;
+mod documents;
 mod figures;
 mod index;
 mod lambda;
+mod loader;
 mod machine;
 mod process;
 mod reconcile;
@@ -72,6 +76,9 @@ async fn measure(arguments: &Arguments) -> Result<(), Failure> {
     }
     if arguments.includes("index") {
         index::run(folder.path(), arguments.keys).await?;
+    }
+    if arguments.includes("loader") {
+        loader::run(folder.path()).await?;
     }
     if arguments.includes("lambda") {
         lambda::run(folder.path()).await?;

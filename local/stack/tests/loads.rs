@@ -1,6 +1,5 @@
 //! What is put into a bucket can be searched, with one's own rights and with those of a role.
 #![expect(
-    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "helpers of tests stop at what they do not expect"
 )]
