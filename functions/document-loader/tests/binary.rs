@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::deployed::{BINARY, Deployed, FUNCTION_ROLE};
+use support::document::fixture;
 use support::{states, text};
 use testkit::RuntimeApi;
 
@@ -128,6 +129,75 @@ async fn killed_in_the_middle_it_loses_nothing() {
     let loaded = "select count(*) from document_load where state = 'loaded' and chunks = 1";
     let loaded: i64 = deployed.sql.query_one(loaded, &[]).await.unwrap().get(0);
     assert_eq!(loaded, 30);
+}
+
+/// The kernel's signal, to the executable, wherever it is: looking for work, reading, extracting, writing.
+#[tokio::test]
+async fn killed_at_any_moment_it_loses_nothing_and_tells_the_truth() {
+    let deployed = Deployed::start().await;
+    let documents = 24;
+    for number in 0..documents {
+        let (key, body) = match number % 3 {
+            0 => (format!("{number}.docx"), fixture("report.docx")),
+            1 => (format!("{number}.pdf"), fixture("letter.pdf")),
+            _ => (format!("{number}.txt"), b"text".to_vec()),
+        };
+        deployed.put(&key, body).await;
+    }
+    deployed
+        .store
+        .embedded
+        .faults()
+        .set_latency(Duration::from_millis(30));
+    let event = json!({ "load": {} });
+    let mut killed = 0;
+    for milliseconds in [1, 5, 15, 30, 50, 80, 120, 180, 260, 400, 700, 1200] {
+        let function = deployed.another().await;
+        let (answer, ()) = tokio::join!(function.invoke(&event), async {
+            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+            function.kill().await;
+        });
+        killed += u32::from(answer.is_err());
+        // What is said to be loaded is there, whole, and nothing else is.
+        let torn = "select count(*) from document_load as load
+            where chunks <> (select count(*) from document_chunk as chunk where chunk.uri = load.uri)
+                or (state = 'loaded') <> (chunks > 0)
+                or (state = 'loading') <> (lease is not null)";
+        let torn: i64 = deployed.sql.query_one(torn, &[]).await.unwrap().get(0);
+        assert_eq!(
+            torn,
+            0,
+            "killed after {milliseconds} ms\n{}",
+            states(&deployed.sql).await
+        );
+        // The leases run out; every other time, all begins anew.
+        let expire = "update document_load set next_attempt_at = now() where lease is not null";
+        deployed.sql.batch_execute(expire).await.unwrap();
+        if killed % 2 == 0 {
+            let anew = "delete from document_chunk; update document_load set chunks = 0;
+                update document_load set state = 'pending', lease = null, next_attempt_at = now(), crashes = 0, attempts = 0, content_sha256 = null";
+            deployed.sql.batch_execute(anew).await.unwrap();
+        }
+    }
+    assert!(
+        killed > 3,
+        "it was killed {killed} times before it had answered"
+    );
+    deployed.store.embedded.faults().clear();
+    for _ in 0..30 {
+        let expire =
+            "update document_load set next_attempt_at = now() where next_attempt_at is not null";
+        deployed.sql.batch_execute(expire).await.unwrap();
+        let answer = deployed.function.invoke(&event).await.unwrap();
+        let waiting = "select count(*) from document_load where state <> 'loaded'";
+        let waiting: i64 = deployed.sql.query_one(waiting, &[]).await.unwrap().get(0);
+        if answer["load"]["finished"] == true && waiting == 0 {
+            break;
+        }
+    }
+    let loaded = "select count(*) from document_load where state = 'loaded' and chunks > 0";
+    let loaded: i64 = deployed.sql.query_one(loaded, &[]).await.unwrap().get(0);
+    assert_eq!(loaded, documents, "{}", states(&deployed.sql).await);
 }
 
 #[tokio::test]

@@ -9,9 +9,11 @@
 
 mod support;
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use document_loader::{DocumentLoader, Payload};
+use document_loader::{Config, DocumentLoader, Payload};
 use serde_json::{Value, json};
 use support::amazon::Trouble;
 use support::{BUCKET, DOCUMENT, Loader, Store, function, invoke, invoke_within, load};
@@ -360,4 +362,50 @@ async fn one_poison_among_a_hundred_is_the_only_one_that_fails() {
         loader.state("s3://documents/k050").await,
         "failed: unsupported"
     );
+}
+
+#[tokio::test]
+async fn documents_that_take_all_the_time_they_may_hold_up_no_other_source() {
+    let postgres = Postgres::start().await;
+    let sql = postgres.connect().await;
+    sql.batch_execute(DOCUMENT).await.unwrap();
+    let store = Store::start().await;
+    // It reads nothing, at once, but never ends where it finds this word.
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("reader");
+    let script = "#!/bin/sh\ncase $(cat) in *endless*) while :; do :; done;; *) exit 1;; esac\n";
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    let config = Config {
+        program: Some(program),
+        ..support::config(postgres.url())
+    };
+    let function = DocumentLoader::with_amazon(config, store.amazon());
+    function.queue.prepare().await.unwrap();
+    sql.batch_execute(
+        "select add_source('s3://documents/endless/'), add_source('s3://documents/good/')",
+    )
+    .await
+    .unwrap();
+    for (folder, text) in [("endless", "<html>endless"), ("good", "<html>good")] {
+        for number in 0..20 {
+            let key = format!("{folder}/{number}.html");
+            let (etag, _, size) = store.put(&key, text.into()).await;
+            let insert = "insert into document (uri, title, size, etag) values ($1, '', $2, $3)";
+            let uri = format!("s3://{BUCKET}/{key}");
+            sql.execute(insert, &[&uri, &size, &etag]).await.unwrap();
+        }
+    }
+    let time = Duration::from_secs(20);
+    let answer = invoke_within(&function, &json!({ "load": {} }), time).await;
+    // All the others had their turn.
+    let report = answer.unwrap()["load"].clone();
+    assert_eq!(
+        report["reasons"],
+        json!({ "parse_failure": 20 }),
+        "{report}"
+    );
+    let endless = "select count(*) from document_load where uri like '%endless%' and (lease is not null or attempts > 0)";
+    let endless: i64 = sql.query_one(endless, &[]).await.unwrap().get(0);
+    assert_eq!(endless, 0, "given back without blame");
 }

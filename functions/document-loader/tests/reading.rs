@@ -413,6 +413,74 @@ async fn a_large_object_is_read_in_parts_of_one_version() {
     assert_eq!(loader.text(&uri).await, text);
 }
 
+/// More parts than are read at a time, of one document.
+fn in_many_parts() -> Vec<u8> {
+    let picture = support::document::noise(1, 1024 * 1024).repeat(48);
+    support::document::zip_with(&[("picture.png", &picture)])
+}
+
+#[tokio::test]
+async fn a_large_object_that_is_overwritten_or_deleted_while_it_is_read_is_not_mixed() {
+    let loader = Loader::start().await;
+    let network = loader.store.network.clone();
+    let body = in_many_parts();
+    for (key, is_deleted, expected) in [
+        ("overwritten", false, "retry: superseded"),
+        ("deleted", true, "failed: missing"),
+    ] {
+        let uri = loader.put(key, body.clone()).await;
+        // The first parts take a while.
+        loader.store.embedded.faults().inject(
+            Fault::StallBody {
+                after: 1000,
+                pause: Duration::from_secs(2),
+            },
+            Target {
+                operation: Some("GetObject".to_owned()),
+                requests: Some(1),
+                ..Target::default()
+            },
+        );
+        let path = format!("GET /documents/{key}");
+        let change = async {
+            while network.requests(&path) < 4 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            if is_deleted {
+                loader.store.delete(key).await;
+            } else {
+                loader.store.put(key, b"another text".to_vec()).await;
+            }
+        };
+        tokio::join!(loader.load(), change);
+        assert_eq!(loader.state(&uri).await, expected);
+        assert_eq!(loader.text(&uri).await, "");
+    }
+    // The event comes, and with it the row of what is there now.
+    let uri = loader.put("overwritten", "another text").await;
+    loader.load().await;
+    assert_eq!(loader.text(&uri).await, "another text");
+}
+
+#[tokio::test]
+async fn a_slow_body_is_waited_for() {
+    let loader = Loader::start().await;
+    let pause = Duration::from_secs(3);
+    for after in [3, 500_000, 3_000_000] {
+        let text = support::lines(if after > 1000 { 300_000 } else { 10 });
+        let fault = Fault::StallBody { after, pause };
+        let uri = loader.put(&format!("{after}"), text).await;
+        let target = Target {
+            operation: Some("GetObject".to_owned()),
+            requests: Some(1),
+            ..Target::default()
+        };
+        loader.store.embedded.faults().inject(fault, target);
+        loader.load().await;
+        assert_eq!(loader.state(&uri).await, "loaded");
+    }
+}
+
 #[tokio::test]
 async fn only_text_that_changed_is_written() {
     let loader = versioned().await;

@@ -8,18 +8,15 @@
 
 mod support;
 
-use std::io::{Cursor, Write as _};
 use std::time::Duration;
 
 use embedded_iam::NewRole;
 use embedded_s3::{AccountId, Fault};
 use serde_json::{Value, json};
 use support::deployed::BINARY;
-use support::document::{docx, noise, relationships};
+use support::document::{docx, noise, zip_with};
 use support::{DOCUMENT, OWN_ROLE, states};
 use testkit::{Aws, Function, Keys, Postgres, RuntimeApi, Tenant};
-use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, ZipWriter};
 
 const BUCKET: &str = "customer-papers";
 const SOURCE: &str = "s3://customer-papers/reports/";
@@ -204,7 +201,9 @@ async fn a_role_that_comes_later_is_assumed_when_its_source_is_verified() {
 async fn sessions_that_end_while_a_large_document_is_read_are_begun_anew() {
     let flow = Flow::start().await;
     flow.add_source().await;
-    let uri = flow.put("reports/large.docx", large_docx()).await;
+    let picture = noise(1, 1024 * 1024).repeat(60);
+    let large = zip_with(&[("word/media/image1.png", &picture)]);
+    let uri = flow.put("reports/large.docx", large).await;
     // The first four parts are on their way, and one of them pauses, when all sessions end.
     flow.aws.fail_object(
         "reports/large.docx",
@@ -224,23 +223,4 @@ async fn sessions_that_end_while_a_large_document_is_read_are_begun_anew() {
     assert_eq!(report["loaded"], 1, "{report}");
     assert_eq!(flow.found("capybara").await, [uri]);
     assert_eq!(flow.aws.calls("AssumeRole"), 2);
-}
-
-/// A document of some 60 MiB, of which most is a picture.
-fn large_docx() -> Vec<u8> {
-    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
-    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
-    let package = relationships(&[("officeDocument", "word/document.xml")]);
-    let text =
-        "<w:document><w:body><w:p><w:r><w:t>A capybara</w:t></w:r></w:p></w:body></w:document>";
-    let picture = noise(1, 1024 * 1024).repeat(60);
-    for (name, content) in [
-        ("_rels/.rels", package.as_bytes()),
-        ("word/document.xml", text.as_bytes()),
-        ("word/media/image1.png", picture.as_slice()),
-    ] {
-        zip.start_file(name, stored).unwrap();
-        zip.write_all(content).unwrap();
-    }
-    zip.finish().unwrap().into_inner()
 }

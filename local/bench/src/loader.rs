@@ -16,7 +16,7 @@ use tokio_postgres::{Client, NoTls};
 
 use crate::Failure;
 use crate::documents::{FORMATS, document, with_picture};
-use crate::figures::{NOT_MEASURED, median_milliseconds, median_rate, megabytes, rate, ratio};
+use crate::figures::{NOT_MEASURED, median_milliseconds, median_rate, megabytes, ratio};
 use crate::machine::{executable, free_port};
 use crate::process::Process;
 use crate::server::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, Server};

@@ -16,6 +16,7 @@ pub(crate) struct Deployed {
     pub(crate) sql: tokio_postgres::Client,
     pub(crate) store: Store,
     pub(crate) postgres: Postgres,
+    endpoint: String,
 }
 
 impl Deployed {
@@ -40,7 +41,15 @@ impl Deployed {
             sql,
             store,
             postgres,
+            endpoint,
         }
+    }
+
+    /// Another instance of it.
+    pub(crate) async fn another(&self) -> Function {
+        let function = run(self.postgres.url(), &self.endpoint).await;
+        function.ready().await.unwrap();
+        function
     }
 
     pub(crate) async fn put(&self, key: &str, body: impl Into<Vec<u8>>) -> String {

@@ -14,8 +14,8 @@ use std::io::{Cursor, Write as _};
 use std::path::Path;
 
 use document_loader::extract::{ExtractError, Extractor, Hint, Limits, Refusal, Text};
-use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
 
 /// A document that a library made (`fixtures/documents.py`).
 pub(crate) fn fixture(name: &str) -> Vec<u8> {
@@ -83,6 +83,23 @@ pub(crate) fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, content) in files {
         zip.start_file(*name, SimpleFileOptions::default()).unwrap();
+        zip.write_all(content).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+/// A Word document with these files beside its text, none of them compressed.
+pub(crate) fn zip_with(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    let package = relationships(&[("officeDocument", "word/document.xml")]);
+    let text = "<w:document><w:p><w:r><w:t>A capybara</w:t></w:r></w:p></w:document>";
+    let own: [(&str, &[u8]); 2] = [
+        ("_rels/.rels", package.as_bytes()),
+        ("word/document.xml", text.as_bytes()),
+    ];
+    for (name, content) in own.iter().chain(files) {
+        zip.start_file(*name, stored).unwrap();
         zip.write_all(content).unwrap();
     }
     zip.finish().unwrap().into_inner()
