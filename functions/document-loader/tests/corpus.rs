@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 use support::deployed::Deployed;
-use support::document::{BOOK, docx_of, epub, fixture, noise, page, pdf, pptx, stream, xlsx};
+use support::document::{docx_of, fixture, noise, page, pdf, pptx, stream, xlsx};
 
 /// What became of each document, a line each: its key, its state, how many chunks, and where and how its text begins.
 async fn told(deployed: &Deployed) -> String {
@@ -143,10 +143,6 @@ fn bad() -> Vec<(&'static str, Vec<u8>)> {
             )),
         ),
         (
-            "bomb.epub",
-            epub(BOOK, &"<p>text</p>".repeat(6 * 1024 * 1024)),
-        ),
-        (
             "claims.xlsx",
             xlsx(
                 "<worksheet><dimension ref='A1:XFD1048576'/><sheetData><row r='1048576'><c r='XFD1048576'><v>1</v></c></row></sheetData></worksheet>",
@@ -224,7 +220,6 @@ async fn each_hostile_or_broken_document_costs_itself_one_classified_failure() {
     }
     insta::assert_snapshot!(told, @"
     bomb.docx | failed: too_costly | 0 chunks | 1 try | 1 error
-    bomb.epub | failed: too_large | 0 chunks | 1 try | 1 error
     circle.pdf | loaded | 0 chunks | 1 try | 0 error
     claims.xlsx | loaded | 1 chunks | 1 try | 0 error
     cut.docx | failed: parse_failure | 0 chunks | 1 try | 1 error
