@@ -74,7 +74,7 @@ async fn the_chunk_that_fits_best_is_shown_with_its_place() {
         .unwrap();
     let place: (i32, i32, i32) = (row.get(0), row.get(1), row.get(2));
     assert_eq!(place, (1, 39, 79));
-    insta::assert_snapshot!(row.get::<_, String>(3), @"<b>needle</b> lies in this part");
+    insta::assert_snapshot!(row.get::<_, String>(3), @"<b>needle</b> is in this part");
 }
 
 #[tokio::test]
