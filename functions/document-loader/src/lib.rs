@@ -5,7 +5,7 @@
 //! - [`command`]: what an invocation asks for
 //! - [`queue`]: what there is to load, in the database, and where its text goes; [`table`]: the documents table, `schema`:
 //!   how all that comes to be there
-//! - `run`: an invocation's work, many documents at a time; `load`: one document; `state`: what becomes of it, by its
+//! - `run`: an invocation's work, many documents at a time, and its `report`; `load`: one document; `state`: what becomes of it, by its
 //!   [`reason`]
 //! - [`source`]: with whose rights a document is read; [`amazon`]: clients for them, `role`: assumed roles, `policy`: what
 //!   for; `verify`: whether that is set up well
@@ -25,6 +25,7 @@ mod handle;
 mod load;
 mod policy;
 mod read;
+mod report;
 mod role;
 mod run;
 mod schema;
@@ -51,6 +52,6 @@ pub use config::Config;
 pub use content::Chunks;
 pub use handle::{Answer, DocumentLoader, Done, Failure};
 pub use queue::Queue;
-pub use run::Report;
+pub use report::Report;
 pub use state::State;
 pub use verify::{Finding, Verified};

@@ -1,11 +1,10 @@
 //! One invocation's work: documents claimed, loaded several at a time, and settled, until there are no more or time runs
 //! out.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
 use shared::telemetry::chain;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -13,7 +12,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::load::{Loaded, load};
 use crate::queue::{Claim, Error, Lane, Noticed, Outcome, Queue, Request, Settled};
 use crate::read::Reader;
-use crate::reason::{Problem, Reason};
+use crate::reason::Reason;
+use crate::report::Report;
 use crate::state::State;
 
 /// Documents settled in one transaction at most, and how much text may be in it, in bytes.
@@ -27,31 +27,6 @@ const QUIET: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(200);
 /// How often a document is settled again that somebody is deleting, before it is left to the end of its lease.
 const BUSY_TRIES: u32 = 10;
-
-/// What became of the documents of one invocation.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Report {
-    /// Whether all that was due is done; if not, the next invocation goes on.
-    pub finished: bool,
-    /// Documents whose text is new.
-    pub loaded: usize,
-    /// Documents that are what they were.
-    pub unchanged: usize,
-    /// Documents to be tried again by and by.
-    pub retried: usize,
-    /// Documents that wait for somebody to change something.
-    pub parked: usize,
-    /// Documents that cannot be loaded.
-    pub failed: usize,
-    /// Documents that have pictures of text only.
-    pub needs_ocr: usize,
-    /// Documents that had no try, because time ran out or their source is blocked, or that changed meanwhile.
-    pub returned: usize,
-    /// Documents that are gone, with their text.
-    pub gone: i64,
-    /// How many documents were not loaded, by reason.
-    pub reasons: BTreeMap<&'static str, usize>,
-}
 
 /// How much at a time.
 #[derive(Debug, Clone, Copy)]
@@ -472,32 +447,6 @@ async fn settle(
         settled.busy = again.busy;
     }
     Ok(settled)
-}
-
-impl Report {
-    fn count(&mut self, claim: &Claim, outcome: &Outcome, state: State, reason: Option<Reason>) {
-        match (state, outcome) {
-            (State::Loaded, Outcome::Loaded(..)) => self.loaded += 1,
-            (State::Loaded, _) => self.unchanged += 1,
-            (State::Retry, _) => self.retried += 1,
-            (State::Parked, _) => self.parked += 1,
-            (State::Failed, _) => self.failed += 1,
-            (State::NeedsOcr, _) => self.needs_ocr += 1,
-            (State::Pending, _) => self.returned += 1,
-        }
-        if let Some(reason) = reason {
-            *self.reasons.entry(reason.code()).or_default() += 1;
-        }
-        if let Outcome::Failed(Problem { reason, message }) = outcome {
-            tracing::info!(
-                uri = claim.uri,
-                reason = reason.code(),
-                state = state.name(),
-                attempt = claim.attempts,
-                "a document was not loaded: {message}"
-            );
-        }
-    }
 }
 
 fn length(outcome: &Outcome) -> usize {

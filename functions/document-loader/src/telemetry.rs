@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::telemetry::{self, Metric};
 
-use crate::run::Report;
+use crate::report::Report;
 
 /// Publishes what became of documents. Reasons are metrics of their own, published when there are such.
 pub(crate) fn publish(
