@@ -75,6 +75,7 @@ create table document_source (
     chunking              jsonb not null default '{}'
         constraint chunking_is_understood check (is_chunking(chunking)),
     added_at              timestamptz not null default current_timestamp,
+    revision              bigint not null default 0,
     -- What the function found out.
     found_region          text,
     verified_at           timestamptz,
@@ -101,6 +102,7 @@ comment on column document_source.load is 'Whether documents are loaded. If not,
 comment on column document_source.retries is 'How often a document is tried again before it has failed';
 comment on column document_source.max_bytes is 'Larger objects are not loaded; null: what the function is set to';
 comment on column document_source.chunking is 'How text is split; see is_chunking()';
+comment on column document_source.revision is 'Counts changes of the source, so that what was refused before one is asked for again';
 comment on column document_source.found_region is 'Where S3 said the bucket is';
 comment on column document_source.verified_at is 'When an invocation {"verify": …} last found that everything works';
 comment on column document_source.failures is 'How often in a row the role could not be assumed';

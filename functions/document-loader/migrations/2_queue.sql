@@ -231,8 +231,9 @@ begin
         parked_attempts = case when lease is not null then parked_attempts else 0 end
     from concerned where document_load.uri = concerned.uri;
     update document_source set
+        revision = revision + 1,
         failures = 0, blocked_until = null, blocked_reason = null, blocked_message = null, verified_at = null
-    where id = new.id and (failures > 0 or blocked_until is not null or verified_at is not null);
+    where id = new.id;
     return null;
 end
 $$;

@@ -66,6 +66,7 @@ struct ClientKey {
     region: Option<String>,
     /// One source's failures do not use up the tries of another's.
     source: i64,
+    revision: i64,
 }
 
 /// The way to the objects of a source.
@@ -139,12 +140,13 @@ impl Amazon {
             session,
             region,
             source: source.id,
+            revision: source.revision,
         };
         let session = match &key.session {
             None => None,
             Some(session) => {
                 let session = self.roles.session(session, &source.prefix);
-                let credentials = session.credentials().await?;
+                let credentials = session.credentials(source.revision).await?;
                 Some((session, credentials.access_key_id().to_owned()))
             }
         };
@@ -166,9 +168,10 @@ impl Amazon {
             // The session keeps its credentials itself, and longer before their end.
             config = config
                 .identity_cache(IdentityCache::no_cache())
-                .credentials_provider(SharedCredentialsProvider::new(SessionProvider(Arc::clone(
-                    session,
-                ))));
+                .credentials_provider(SharedCredentialsProvider::new(SessionProvider {
+                    session: Arc::clone(session),
+                    revision: key.revision,
+                }));
         }
         aws_sdk_s3::Client::from_conf(config.build())
     }

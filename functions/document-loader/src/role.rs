@@ -58,8 +58,15 @@ pub(crate) struct Session {
 #[derive(Default)]
 struct State {
     credentials: Option<Credentials>,
-    /// Until when the refusal counts, by the wall clock, which goes on while an instance is frozen.
-    refusal: Option<(Problem, SystemTime)>,
+    refusal: Option<Refusal>,
+}
+
+struct Refusal {
+    problem: Problem,
+    /// Until when it counts, by the wall clock, which goes on while an instance is frozen.
+    until: SystemTime,
+    /// Of the source. When that is changed, the refusal does not count any more.
+    revision: i64,
 }
 
 impl Roles {
@@ -104,19 +111,21 @@ impl Roles {
 }
 
 impl Session {
-    /// Credentials that last for a while yet.
+    /// Credentials that last for a while yet, for a source that was changed so often.
     ///
     /// # Errors
     ///
-    /// The role cannot be assumed; STS is asked again after a minute.
-    pub(crate) async fn credentials(&self) -> Result<Credentials, Problem> {
+    /// The role cannot be assumed; STS is asked again after a minute, or when the source was changed.
+    pub(crate) async fn credentials(&self, revision: i64) -> Result<Credentials, Problem> {
         let mut state = self.state.lock().await;
         let now = SystemTime::now();
         if let Some(credentials) = state.lasting(now + RENEWAL) {
             return Ok(credentials);
         }
         let refusal = match &state.refusal {
-            Some((problem, until)) if now < *until => problem.clone(),
+            Some(refusal) if now < refusal.until && refusal.revision == revision => {
+                refusal.problem.clone()
+            }
             _ => {
                 self.calls.fetch_add(1, Ordering::Relaxed);
                 let external_id = Some(self.key.role.external_id.as_str());
@@ -128,7 +137,11 @@ impl Session {
                     }
                     Err(problem) => {
                         tracing::warn!(role = self.key.role.arn, error = %problem, "a role was not assumed");
-                        state.refusal = Some((problem.clone(), now + REFUSED));
+                        state.refusal = Some(Refusal {
+                            problem: problem.clone(),
+                            until: now + REFUSED,
+                            revision,
+                        });
                         problem
                     }
                 }
@@ -172,17 +185,19 @@ impl fmt::Debug for Session {
 
 /// A session as a client asks for it.
 #[derive(Debug, Clone)]
-pub(crate) struct SessionProvider(pub(crate) Arc<Session>);
+pub(crate) struct SessionProvider {
+    pub(crate) session: Arc<Session>,
+    pub(crate) revision: i64,
+}
 
 impl ProvideCredentials for SessionProvider {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
         Self: 'a,
     {
-        let Self(session) = self;
         future::ProvideCredentials::new(async move {
-            session
-                .credentials()
+            self.session
+                .credentials(self.revision)
                 .await
                 .map_err(CredentialsError::provider_error)
         })

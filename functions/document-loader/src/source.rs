@@ -29,6 +29,8 @@ pub struct Source {
     pub chunking: Chunking,
     /// How often in a row the role could not be assumed.
     pub failures: i32,
+    /// How often the source was changed.
+    pub revision: i64,
 }
 
 /// A role in somebody's account.
@@ -45,7 +47,7 @@ impl Source {
     pub(crate) const COLUMNS: &str = "
         coalesce(source.id, 0), source.prefix, source.role_arn, source.external_id,
         coalesce(source.region, source.found_region), source.expected_bucket_owner, source.requester_pays,
-        source.load, source.retries, source.max_bytes, source.chunking::text, source.failures";
+        source.load, source.retries, source.max_bytes, source.chunking::text, source.failures, source.revision";
 
     /// The source in the columns from this one on, all null where there is none.
     pub(crate) fn from_row(row: &Row, first: usize) -> Result<Self, tokio_postgres::Error> {
@@ -66,6 +68,7 @@ impl Source {
             max_bytes: row.try_get(first + 9)?,
             chunking: chunking.as_deref().map(chunking_of).unwrap_or_default(),
             failures: row.try_get::<_, Option<_>>(first + 11)?.unwrap_or_default(),
+            revision: row.try_get::<_, Option<_>>(first + 12)?.unwrap_or_default(),
         })
     }
 }

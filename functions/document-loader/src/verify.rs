@@ -125,7 +125,7 @@ impl DocumentLoader {
         };
         let session = self.reader.amazon.roles().session(&key, &source.prefix);
         session.forgive().await;
-        match session.credentials().await {
+        match session.credentials(source.revision).await {
             Ok(_) => {
                 findings.push(Finding::good(
                     "assume_role",

@@ -177,24 +177,33 @@ async fn a_role_that_trusts_without_the_external_id_is_found_out() {
 }
 
 #[tokio::test]
-async fn a_role_that_comes_later_is_assumed_when_its_source_is_verified() {
-    let flow = Flow::start().await;
-    flow.sql
-        .execute(
-            "select add_source($1, $2, 'tenant-42', principal => $3)",
-            &[&SOURCE, &ROLE, &OWN_ROLE],
-        )
-        .await
-        .unwrap();
-    let uri = flow.put("reports/a.txt", "A capybara").await;
-    flow.load().await;
-    let before = states(&flow.sql).await;
-    assert!(before.contains("parked | role_denied"), "{before}");
-    flow.aws.role(&Tenant::new("holdfast", BUCKET, "tenant-42"));
-    let verified = flow.verify().await;
-    assert_eq!(verified["ok"], true, "{verified}");
-    flow.load().await;
-    assert_eq!(flow.found("capybara").await, [uri]);
+async fn a_role_that_comes_later_is_assumed_as_soon_as_its_source_is_verified_or_changed() {
+    for is_verified in [true, false] {
+        let flow = Flow::start().await;
+        flow.sql
+            .execute(
+                "select add_source($1, $2, 'tenant-42', principal => $3)",
+                &[&SOURCE, &ROLE, &OWN_ROLE],
+            )
+            .await
+            .unwrap();
+        let uri = flow.put("reports/a.txt", "A capybara").await;
+        flow.load().await;
+        let before = states(&flow.sql).await;
+        assert!(before.contains("parked | role_denied"), "{before}");
+        flow.aws.role(&Tenant::new("holdfast", BUCKET, "tenant-42"));
+        if is_verified {
+            let verified = flow.verify().await;
+            assert_eq!(verified["ok"], true, "{verified}");
+        } else {
+            let change = format!(
+                "select change_source('{SOURCE}', retries => 3, principal => '{OWN_ROLE}')"
+            );
+            flow.sql.batch_execute(&change).await.unwrap();
+        }
+        flow.load().await;
+        assert_eq!(flow.found("capybara").await, [uri]);
+    }
 }
 
 #[tokio::test]
