@@ -9,7 +9,7 @@ help:
 	@echo 'make run     start everything on this machine: S3, IAM, STS, PostgreSQL and the functions'
 	@echo 'make test    every check: format, lints, documents, licences, template, conformance, pages in a browser, tests'
 	@echo 'make bench   measure rows per second, start-up, memory, sizes and the embedded S3'
-	@echo 'make fuzz    look for payloads and settings that break document-sync, with a nightly compiler'
+	@echo 'make fuzz    look for payloads, settings, documents and texts that break the functions, with a nightly compiler'
 
 # `exec`: the shell becomes the program, so a signal sent to make reaches it and none is left behind.
 run:

@@ -14,6 +14,8 @@ say 'Building document-sync as it is deployed'
 cargo build --release --package document-sync
 say 'Building the registry in the same way'
 cargo build --release --package registry --bin registry
+say 'Building document-loader in the same way'
+cargo build --release --package document-loader
 say 'Building embedded-s3 and the function that does nothing in the same way'
 cargo build --release --package embedded-s3
 cargo build --release --package bench --no-default-features --bin idle-function

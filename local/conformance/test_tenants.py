@@ -187,7 +187,7 @@ def test_the_lines_of_the_readme_do_what_they_say(machine, tmp_path):
     lines = section.partition("```sh\n")[2].partition("```")[0]
     assert "assume-role" in lines
     (tmp_path / ".holdfast").symlink_to(machine.folder)
-    (tmp_path / "README.md").write_text("the text of the document\n")
+    (tmp_path / "README.md").write_text("the text of many documents\n")
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "aws").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m awscli "$@"\n')
@@ -206,4 +206,6 @@ def test_the_lines_of_the_readme_do_what_they_say(machine, tmp_path):
     announced = len(re.findall("# .*(?:AccessDenied|Forbidden)", lines))
     assert announced > 0
     assert len(re.findall(r"\((?:AccessDenied|403)\)", said)) == announced, said
-    assert "the text of the document" in said
+    assert '"ok":true' in said, said
+    assert '"loaded":1' in said, said
+    assert "s3://customer-papers/reports/readme.md|the text of many <b>documents</b>" in said, said

@@ -55,7 +55,7 @@ pub fn endpoint(env: &mut Env, variable: &'static str) -> Option<Option<String>>
 
 /// HTTPS that trusts Amazon's roots. An endpoint `elsewhere` has a certificate that is signed by whom its owner
 /// chose, so the system's roots count as well.
-pub(crate) fn http_client(elsewhere: bool) -> SharedHttpClient {
+pub fn http_client(elsewhere: bool) -> SharedHttpClient {
     let roots = AMAZON_ROOTS
         .iter()
         .fold(tls::TrustStore::empty(), |roots, pem| {
@@ -75,7 +75,7 @@ pub(crate) fn http_client(elsewhere: bool) -> SharedHttpClient {
 }
 
 /// How long one question may take: small ones, which are asked while an invocation waits.
-pub(crate) fn timeouts() -> TimeoutConfig {
+pub fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(2))
         .operation_attempt_timeout(Duration::from_secs(3))

@@ -4,6 +4,7 @@
 //! - [`aws`]: what the clients of AWS services have in common
 //! - [`database`]: connections to PostgreSQL, and a function's own tables
 //! - [`deadline`]: how much time an invocation has
+//! - [`queue`]: messages to another function
 //! - [`s3`]: the objects, and the decisions a caller can take when S3 refuses
 //! - [`secret`]: what is kept in Secrets Manager
 //! - [`telemetry`]: logs and metrics
@@ -18,6 +19,7 @@ pub mod database;
 pub mod deadline;
 #[cfg(feature = "http")]
 pub mod problem;
+pub mod queue;
 pub mod s3;
 pub mod secret;
 pub mod telemetry;

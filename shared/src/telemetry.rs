@@ -99,6 +99,11 @@ impl Metric {
         }
     }
 
+    /// Whether it counts anything.
+    pub fn is_any(&self) -> bool {
+        self.value > 0.0
+    }
+
     /// A duration in milliseconds.
     pub fn milliseconds(name: &'static str, value: std::time::Duration) -> Self {
         Self {

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use shared::config::{Env, FromEnv};
-use shared::{database, s3};
+use shared::{database, queue, s3};
 
 use crate::filter::Filter;
 use crate::table::TableName;
@@ -19,6 +19,8 @@ pub struct Config {
     pub s3: s3::Settings,
     /// `DOCUMENT_INCLUDE_PREFIXES` and what follows it.
     pub filter: Filter,
+    /// `LOADER_QUEUE_URL`: who is told when documents changed; nobody where none is named.
+    pub loader: Option<queue::Settings>,
     /// `RECONCILE_MAX_DELETED_SHARE`: the greatest part of the documents, 0 to 1, that a reconcile may remove.
     pub max_deleted_share: f64,
 }
@@ -32,12 +34,14 @@ impl FromEnv for Config {
         let table = env.optional("DOCUMENT_TABLE");
         let s3 = s3::Settings::from_env(env);
         let filter = Filter::from_env(env);
+        let loader = queue::Settings::from_env(env, "LOADER_QUEUE_URL");
         let share = env.or("RECONCILE_MAX_DELETED_SHARE", Share(MAX_DELETED_SHARE));
         Some(Self {
             database: database?,
             table: table?,
             s3: s3?,
             filter: filter?,
+            loader: loader?,
             max_deleted_share: share?.0,
         })
     }
@@ -51,6 +55,7 @@ impl Config {
             table: None,
             s3,
             filter: Filter::default(),
+            loader: None,
             max_deleted_share: MAX_DELETED_SHARE,
         }
     }

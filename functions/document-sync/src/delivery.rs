@@ -101,6 +101,9 @@ impl DocumentSync {
                 }
             }
         };
+        if outcome.report.changed > 0 {
+            self.tell_loader(deadline).await;
+        }
         outcome.report.ignored = ignored;
         outcome.report.failed = outcome.again.len();
         publish(&outcome, changes, messages.len(), started);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use shared::database::{ConnectError, Connection, Database, is_worth_another_try};
+use shared::database::{ConnectError, Connection, Database, is_about_a_row, is_worth_another_try};
 use shared::telemetry::chain;
 use time::OffsetDateTime;
 use tokio_postgres::Client;
@@ -317,14 +317,4 @@ fn reason(error: &tokio_postgres::Error) -> String {
         || chain(error).to_string(),
         |error| format!("{} ({})", error.message(), error.code().code()),
     )
-}
-
-/// Whether one row of the batch is to blame: its data, a constraint, or an exception of a trigger.
-fn is_about_a_row(error: &tokio_postgres::Error) -> bool {
-    /// Data exception, integrity constraint, triggered data change, program limit, PL/pgSQL error
-    /// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
-    const CLASSES: [&str; 5] = ["22", "23", "27", "54", "P0"];
-    error
-        .code()
-        .is_some_and(|code| CLASSES.iter().any(|class| code.code().starts_with(class)))
 }

@@ -3,6 +3,7 @@
 use aws_lambda_events::sqs::SqsBatchResponse;
 use serde::Serialize;
 use shared::database::Database;
+use shared::queue::Queue;
 use shared::s3::S3;
 use shared::telemetry::chain;
 use time::OffsetDateTime;
@@ -26,6 +27,8 @@ pub struct DocumentSync {
     pub documents: Documents,
     /// Which objects are documents.
     pub filter: Filter,
+    /// Who is told when documents changed, if anybody is.
+    pub loader: Option<Queue>,
     /// The greatest part of the documents, 0 to 1, that a reconcile may remove.
     pub max_deleted_share: f64,
 }
@@ -77,6 +80,7 @@ impl DocumentSync {
             s3: S3::new(config.s3),
             documents: Documents::new(Database::new(config.database), config.table),
             filter: config.filter,
+            loader: config.loader.map(Queue::new),
             max_deleted_share: config.max_deleted_share,
         }
     }

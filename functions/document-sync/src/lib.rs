@@ -6,7 +6,7 @@
 //! - [`change`]: what one event says about one object, and [`sequencer`]: in which order
 //! - [`filter`]: which objects are documents
 //! - `delivery`: a batch of events applied, message by message: `batch` has one state per object, `question` asks S3
-//!   where the events leave it open, `quarantine` keeps what can never succeed
+//!   where the events leave it open, `quarantine` keeps what can never succeed, `loader` is told
 //! - [`documents`]: where all that is written, in one `transaction`: `ledger` is the order of events, `table` the
 //!   documents table, `schema` how both come to be there
 //! - [`command`]: what else can be asked for: `replay` of the quarantine, [`reconcile`] of a whole bucket
@@ -16,6 +16,7 @@ mod batch;
 mod delivery;
 mod handle;
 mod ledger;
+mod loader;
 mod quarantine;
 mod question;
 mod replay;

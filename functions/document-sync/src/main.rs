@@ -1,9 +1,10 @@
 //! Starts document-sync on Lambda.
 use std::time::{Duration, SystemTime};
 
-use document_sync::{Config, DocumentSync, Payload, time_left};
+use document_sync::{Config, DocumentSync, Payload};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use shared::config;
+use shared::deadline::time_left;
 use shared::telemetry::{self, chain};
 use tokio::time::{Instant, timeout};
 

@@ -1,12 +1,12 @@
 //! What the function needs in the database: its own tables, made when they are missing, and the documents table.
 
-use shared::database::Migrations;
+use shared::database::{Migrations, grant, quoted};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use crate::ledger::Parameter;
-use crate::table::{Table, TableError, TableName, grant, quoted};
+use crate::table::{Table, TableError, TableName};
 
 const MIGRATIONS: Migrations = Migrations {
     table: "document_sync_migration",

@@ -1,10 +1,12 @@
 //! The documents table: ours, or one that the user had before.
 
 use std::fmt::Write as _;
-use std::str::FromStr;
 
+use shared::database::grant;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
+
+pub use shared::database::{InvalidTableName, TableName};
 
 /// Made where no table is named.
 const DEFAULT: &str = include_str!("../migrations/document.sql");
@@ -32,28 +34,6 @@ const UNIQUE: &str = "
     select indkey[0] from pg_index
     where indrelid = to_regclass($1) and indisunique and indisvalid and indimmediate
         and indnkeyatts = 1 and indpred is null and indexprs is null";
-
-/// The name of the user's table as `DOCUMENT_TABLE` has it: `documents`, `app.documents`, `"App"."Documents"`.
-///
-/// Read by PostgreSQL as it reads names in a statement, so what is not quoted is in lower case.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TableName(String);
-
-impl FromStr for TableName {
-    type Err = InvalidTableName;
-
-    fn from_str(text: &str) -> Result<Self, InvalidTableName> {
-        if text.contains('\0') || text.len() > 300 {
-            return Err(InvalidTableName);
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
-/// No table can be called so.
-#[derive(Debug, thiserror::Error)]
-#[error("it is not the name of a table")]
-pub struct InvalidTableName;
 
 /// Why the documents table cannot be used. Nothing is applied until its owner has changed that.
 #[derive(Debug, thiserror::Error)]
@@ -133,7 +113,7 @@ impl Table {
         name: Option<&TableName>,
         lock: i64,
     ) -> Result<Result<Self, TableError>, tokio_postgres::Error> {
-        let asked = name.map_or(DEFAULT_NAME, |TableName(name)| name);
+        let asked = name.map_or(DEFAULT_NAME, TableName::as_str);
         if let Some(found) = look(client, asked).await? {
             return Ok(found);
         }
@@ -252,20 +232,6 @@ fn describe(
         columns,
         name,
     }))
-}
-
-/// The statement that gives a role what it lacks.
-pub(crate) fn grant(rights: &[&str], table: &str, role: &str) -> String {
-    format!(
-        "grant {} on {table} to {};",
-        rights.join(", "),
-        quoted(role)
-    )
-}
-
-/// A name as statements take it, whatever it holds.
-pub(crate) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// The parameters that the statements share.

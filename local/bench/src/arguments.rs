@@ -3,12 +3,13 @@
 use crate::Failure;
 use crate::reconcile::KEYS;
 
-const PARTS: [&str; 7] = [
+const PARTS: [&str; 8] = [
     "sync",
     "reconcile",
     "indexed",
     "alone",
     "downloads",
+    "loader",
     "lambda",
     "store",
 ];
@@ -90,7 +91,10 @@ mod tests {
     fn parts_that_are_named_are_measured_alone() {
         let arguments = read("reconcile --keys 100000 store --artifacts 1000,1000000").unwrap();
         let measured = PARTS.map(|part| arguments.includes(part));
-        assert_eq!(measured, [false, true, false, false, false, false, true]);
+        assert_eq!(
+            measured,
+            [false, true, false, false, false, false, false, true]
+        );
         assert_eq!(arguments.keys, 100_000);
         assert_eq!(arguments.artifacts, [1_000, 1_000_000]);
     }

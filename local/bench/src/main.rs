@@ -8,6 +8,8 @@
 //! - `lambda`: start-up, memory, CPU and size of the executables that are deployed, against `idle-function`.
 //!   `start` is from the process to its first poll, `process` reads what the kernel counted, `tls` puts the store behind HTTPS.
 //! - `indexed`, `alone` and `downloads`: the operations of the registry's `api`, against the calls of storage they need.
+//! - `loader`: documents and megabytes per second of document-loader, against bare reads; and of extracting, by format.
+//!   `documents` makes them.
 //! - `store`: the embedded S3 over TCP, against the network and the disk. `server` runs it, `connection`
 //!   asks it.
 //!
@@ -24,8 +26,10 @@ mod arguments;
 mod batch;
 mod bucket;
 mod connection;
+mod documents;
 mod figures;
 mod lambda;
+mod loader;
 mod machine;
 mod process;
 mod reconcile;
@@ -79,6 +83,9 @@ async fn measure(arguments: &Arguments) -> Result<(), Failure> {
     }
     if arguments.includes("downloads") {
         api::run_downloads(folder.path()).await?;
+    }
+    if arguments.includes("loader") {
+        loader::run(folder.path()).await?;
     }
     if arguments.includes("lambda") {
         lambda::run(folder.path()).await?;

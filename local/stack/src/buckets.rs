@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::{sync::watch, time::sleep};
 
 use crate::registry;
-use crate::store::{EVENTS, QUEUE, REGION};
+use crate::store::{EVENTS, LOADS, QUEUE, REGION, RESTORED};
 
 /// How long a bucket may exist before it is noticed.
 const LOOK: Duration = Duration::from_millis(200);
@@ -116,6 +116,7 @@ impl Buckets {
             return Ok(());
         }
         self.s3.notify_queue(bucket, QUEUE, &EVENTS).await?;
+        self.s3.notify_queue(bucket, LOADS, &RESTORED).await?;
         tracing::info!(bucket, "watching the bucket {bucket}");
         self.catch_up(bucket).await
     }

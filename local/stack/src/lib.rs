@@ -9,8 +9,9 @@
 //! - `database`: PostgreSQL, ours or the user's. `store`: the embedded S3, its buckets and its port.
 //! - `port`: those of 127.0.0.1 are taken before anything slow is done.
 //! - `buckets`: those the user makes are watched as well.
-//! - `function`: document-sync, in this process. `poller`: from the queue of S3's events to document-sync, as AWS Lambda does it.
-//! - `lambda`: the function behind Lambda's Invoke API.
+//! - `function`: document-sync and document-loader, in this process. `poller`: from the queue of S3's events to the one, from
+//!   there to the other, as AWS Lambda does it.
+//! - `lambda`: the functions behind Lambda's Invoke API.
 //! - `registry`: the artifact registry's API.
 //! - `welcome`: what is printed when all of it runs.
 

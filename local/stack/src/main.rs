@@ -4,13 +4,22 @@ use std::{
     process::ExitCode,
 };
 
+use document_loader::extract::child;
 use shared::{config, telemetry::chain};
 use stack::{Config, Error, Stack};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+fn main() -> ExitCode {
+    // document-loader has documents read by processes, which are this program again.
+    match child::run(std::env::args_os().skip(1)) {
+        Some(code) => code,
+        None => serve(),
+    }
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn serve() -> ExitCode {
     // Of what clients do wrong, s3s makes errors of ours; what fails here, the store says itself.
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,s3s=off"));

@@ -1,6 +1,5 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use document_sync::Answer;
 use embedded_s3::{Message, Queue, QueueError};
 use md5::{Digest, Md5};
 use serde_json::{Value, json};
@@ -28,11 +27,31 @@ const WAIT: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(250);
 
-/// Carries messages from the queue to document-sync, as Lambda's event source mapping does.
+/// What says that there is something to load.
+const LOAD: &str = r#"{"load": {}}"#;
+/// How often it is said without a reason, as the schedule does on AWS.
+const SCHEDULE: Duration = Duration::from_secs(10);
+
+/// Carries messages from a queue to a function, as Lambda's event source mapping does.
 #[derive(Debug)]
 pub(crate) struct Poller {
     pub(crate) queue: Queue,
     pub(crate) function: Arc<Function>,
+    /// Whose messages say that the function has done something.
+    pub(crate) told: Option<Queue>,
+}
+
+/// Says every now and then that there may be something to load, until `stop` is set.
+pub(crate) async fn schedule(queue: Queue, mut stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        if let Err(error) = queue.send(LOAD).await {
+            tracing::error!(error = %chain(&error), "the queue cannot be used");
+        }
+        tokio::select! {
+            () = sleep(SCHEDULE) => {}
+            _ = stop.changed() => {}
+        }
+    }
 }
 
 impl Poller {
@@ -52,6 +71,9 @@ impl Poller {
             return Ok(());
         }
         let refused = self.invoke(&messages).await;
+        if let Some(told) = &self.told {
+            told.send(LOAD).await?;
+        }
         let (again, done): (Vec<&Message>, Vec<&Message>) = messages
             .iter()
             .partition(|message| refused.contains(&message.id));
@@ -72,25 +94,31 @@ impl Poller {
     /// Invokes the function, and gives the ids of the messages to deliver again.
     async fn invoke(&self, messages: &[Message]) -> HashSet<String> {
         let all = || messages.iter().map(|message| message.id.clone()).collect();
-        let payload = event(messages).to_string();
+        let name = self.function.name();
+        let payload = event(name, messages).to_string();
         let deadline = Instant::now() + INVOCATION;
         match self
             .function
             .invoke(&request_id(), &payload, deadline)
             .await
         {
-            Ok(Answer::Queue(answer)) => answer
-                .batch_item_failures
-                .into_iter()
-                .map(|failure| failure.item_identifier)
-                .collect(),
-            Ok(Answer::Direct(_) | Answer::Done(_)) => all(), // not an answer to a queue, so nothing is acknowledged
+            // What is no answer to a queue acknowledges nothing.
+            Ok(answer) => failed(&answer).unwrap_or_else(all),
             Err(failure) => {
-                tracing::error!(error = %failure, "document-sync failed");
+                tracing::error!(error = %failure, "{name} failed");
                 all()
             }
         }
     }
+}
+
+/// The messages that an answer to a queue names.
+fn failed(answer: &Value) -> Option<HashSet<String>> {
+    let failures = answer.get("batchItemFailures")?.as_array()?;
+    failures
+        .iter()
+        .map(|failure| Some(failure.get("itemIdentifier")?.as_str()?.to_owned()))
+        .collect()
 }
 
 fn receipts(messages: &[&Message]) -> Vec<String> {
@@ -108,7 +136,7 @@ fn pause(deliveries: u32) -> Duration {
 /// The event that Lambda makes of messages.
 ///
 /// Source: AWS Lambda developer guide, "Using Lambda with Amazon SQS", example of a standard queue's event.
-fn event(messages: &[Message]) -> Value {
+fn event(function: &str, messages: &[Message]) -> Value {
     let records: Vec<Value> = messages
         .iter()
         .map(|message| {
@@ -125,7 +153,7 @@ fn event(messages: &[Message]) -> Value {
                 "messageAttributes": {},
                 "md5OfBody": hex::encode(Md5::digest(&message.body)),
                 "eventSource": "aws:sqs",
-                "eventSourceARN": format!("arn:aws:sqs:{REGION}:000000000000:document-sync"),
+                "eventSourceARN": format!("arn:aws:sqs:{REGION}:000000000000:{function}"),
                 "awsRegion": REGION,
             })
         })

@@ -10,7 +10,7 @@ use crate::{
     folder::Folder,
     function::Function,
     lambda::Lambda,
-    poller::Poller,
+    poller::{Poller, schedule},
     port,
     registry::Registry,
     store::{REGION, Store},
@@ -56,19 +56,29 @@ impl Stack {
         let database = Database::start(&config, &folder).await?;
         let store = Store::start(folder.path(), &keys, s3_port).await?;
 
-        let function = Arc::new(Function::start(&store, &database).await);
-        let lambda = Lambda::start(lambda_port, keys.own.clone(), Arc::clone(&function))?;
+        let sync = Arc::new(Function::sync(&store, &database).await);
+        let loader = Arc::new(Function::loader(&store, &database, &keys.own).await);
+        let functions = vec![Arc::clone(&sync), Arc::clone(&loader)];
+        let lambda = Lambda::start(lambda_port, keys.own.clone(), functions)?;
         let registry =
             Registry::start(registry_port, &store, &folder, &database, &config.ingest).await?;
-        let poller = Poller {
+        let events = Poller {
             queue: store.queue(),
-            function,
+            function: sync,
+            told: Some(store.loads()),
+        };
+        let loads = Poller {
+            queue: store.loads(),
+            function: loader,
+            told: None,
         };
         let (stop_workers, stop) = watch::channel(false);
         let buckets = Buckets::new(store.s3.clone());
         let workers = vec![
             tokio::spawn(buckets.run(stop.clone())),
-            tokio::spawn(poller.run(stop)),
+            tokio::spawn(events.run(stop.clone())),
+            tokio::spawn(loads.run(stop.clone())),
+            tokio::spawn(schedule(store.loads(), stop)),
         ];
 
         let welcome = welcome(&folder, &store, &lambda, &registry, &database, &keys.own)?;

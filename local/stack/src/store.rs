@@ -9,6 +9,8 @@ use crate::{Error, keys::Keys};
 pub(crate) const REGION: &str = "us-east-1";
 /// The queue between S3 and document-sync, named for its reader.
 pub(crate) const QUEUE: &str = "document-sync";
+/// The queue that says that there is something to load.
+pub(crate) const LOADS: &str = "document-loader";
 /// Where messages go that failed [`DELIVERIES`] times.
 const DEAD_LETTERS: &str = "document-sync-dead-letters";
 /// With the poller's pauses, about an hour: a database that is away for a while loses nothing. On AWS a few are
@@ -22,6 +24,8 @@ pub(crate) const EVENTS: [&str; 3] = [
     "s3:ObjectRemoved:*",
     "s3:LifecycleExpiration:*",
 ];
+/// What document-loader has to hear of.
+pub(crate) const RESTORED: [&str; 1] = ["s3:ObjectRestore:Completed"];
 
 /// The embedded S3, IAM and STS, on a port of 127.0.0.1.
 #[derive(Debug)]
@@ -72,9 +76,11 @@ impl Store {
         for (bucket, versioned) in BUCKETS {
             let failed = |source| Error::Bucket { bucket, source };
             s3.create_bucket(bucket, versioned).await.map_err(failed)?;
-            s3.notify_queue(bucket, QUEUE, &EVENTS)
-                .await
-                .map_err(failed)?;
+            for (queue, events) in [(QUEUE, &EVENTS[..]), (LOADS, &RESTORED)] {
+                s3.notify_queue(bucket, queue, events)
+                    .await
+                    .map_err(failed)?;
+            }
         }
         let queue = s3.queue(QUEUE);
         queue
@@ -104,6 +110,10 @@ impl Store {
 
     pub(crate) fn queue(&self) -> Queue {
         self.s3.queue(QUEUE)
+    }
+
+    pub(crate) fn loads(&self) -> Queue {
+        self.s3.queue(LOADS)
     }
 
     /// Waits for the end of the server, which does not end by itself.

@@ -43,6 +43,7 @@ impl Display for Welcome<'_> {
         } = self.credentials;
         let (put, list) = self.client.lines(self.endpoint, self.credentials);
         let query = "select uri, title, size, updated_at from document order by id";
+        let search = "select uri, snippet from search_documents($$hello or localhost$$)";
         writeln!(formatter, "Holdfast is running; Ctrl-C stops it.\n")?;
         writeln!(
             formatter,
@@ -51,9 +52,10 @@ impl Display for Welcome<'_> {
         )?;
         writeln!(
             formatter,
-            "  Lambda             {}  (function {})",
+            "  Lambda             {}  (functions {}, {})",
             self.lambda_endpoint,
-            Function::NAME
+            Function::SYNC,
+            Function::LOADER
         )?;
         writeln!(
             formatter,
@@ -103,16 +105,17 @@ impl Display for Welcome<'_> {
         writeln!(formatter, "{}", log_in(self.registry))?;
         writeln!(
             formatter,
-            "\nPut a document, list the bucket, and see the row:\n"
+            "\nPut a document, list the bucket, see the row, and search its text:\n"
         )?;
         writeln!(formatter, "{put}")?;
         writeln!(formatter, "{list}")?;
         writeln!(
             formatter,
-            "sleep 1; {} {} -c {}\n",
+            "sleep 3; {} {} -c {} -c {}\n",
             quote(self.psql),
             quote(self.database_url),
-            quote(query)
+            quote(query),
+            quote(search)
         )
     }
 }
@@ -144,7 +147,7 @@ impl Client {
     /// The line that invokes the function.
     fn invoke(self, endpoint: &str, credentials: &Credentials) -> String {
         let payload = quote(r#"{"reconcile": {"bucket": "documents"}}"#);
-        let function = Function::NAME;
+        let function = Function::SYNC;
         match self {
             // By a pipe, because versions 1 and 2 read a payload on the command line differently.
             Self::Aws => format!(
@@ -216,7 +219,7 @@ mod tests {
         Holdfast is running; Ctrl-C stops it.
 
           S3, IAM and STS    http://127.0.0.1:9001  (buckets documents, documents-versioned)
-          Lambda             http://127.0.0.1:9002  (function document-sync)
+          Lambda             http://127.0.0.1:9002  (functions document-sync, document-loader)
           registry           http://127.0.0.1:9010/  (its API, and in a browser its pages)
           its admin          ece30861defaultadminuser
           with the password  correcthorsebatterystaple123(!__+@**(A'"`;DROP TABLE artifacts;
@@ -238,11 +241,11 @@ mod tests {
         curl -sS -H "X-Authorization: $token" -d '{"url":"https://huggingface.co/google-bert/bert-base-uncased"}' http://127.0.0.1:9010/artifact/model; echo
         curl -sS -H "X-Authorization: $token" -d '[{"name":"*"}]' http://127.0.0.1:9010/artifacts; echo
 
-        Put a document, list the bucket, and see the row:
+        Put a document, list the bucket, see the row, and search its text:
 
         echo hello | AWS_ACCESS_KEY_ID=HOLDFASTKEY AWS_SECRET_ACCESS_KEY=secret/key AWS_DEFAULT_REGION=us-east-1 aws --endpoint-url http://127.0.0.1:9001 s3 cp - s3://documents/hello.txt
         AWS_ACCESS_KEY_ID=HOLDFASTKEY AWS_SECRET_ACCESS_KEY=secret/key AWS_DEFAULT_REGION=us-east-1 aws --endpoint-url http://127.0.0.1:9001 s3 ls s3://documents/
-        sleep 1; psql postgresql://holdfast:password@127.0.0.1:9005/holdfast -c 'select uri, title, size, updated_at from document order by id'
+        sleep 3; psql postgresql://holdfast:password@127.0.0.1:9005/holdfast -c 'select uri, title, size, updated_at from document order by id' -c 'select uri, snippet from search_documents($$hello or localhost$$)'
         "#);
     }
 
@@ -252,7 +255,7 @@ mod tests {
         Holdfast is running; Ctrl-C stops it.
 
           S3, IAM and STS    http://127.0.0.1:9001  (buckets documents, documents-versioned)
-          Lambda             http://127.0.0.1:9002  (function document-sync)
+          Lambda             http://127.0.0.1:9002  (functions document-sync, document-loader)
           registry           http://127.0.0.1:9010/  (its API, and in a browser its pages)
           its admin          ece30861defaultadminuser
           with the password  correcthorsebatterystaple123(!__+@**(A'"`;DROP TABLE artifacts;
@@ -275,11 +278,11 @@ mod tests {
         curl -sS -H "X-Authorization: $token" -d '{"url":"https://huggingface.co/google-bert/bert-base-uncased"}' http://127.0.0.1:9010/artifact/model; echo
         curl -sS -H "X-Authorization: $token" -d '[{"name":"*"}]' http://127.0.0.1:9010/artifacts; echo
 
-        Put a document, list the bucket, and see the row:
+        Put a document, list the bucket, see the row, and search its text:
 
         curl -sS --aws-sigv4 aws:amz:us-east-1:s3 --user HOLDFASTKEY:secret/key -H 'x-amz-content-sha256: UNSIGNED-PAYLOAD' -T /etc/hosts http://127.0.0.1:9001/documents/hello.txt
         curl -sS --aws-sigv4 aws:amz:us-east-1:s3 --user HOLDFASTKEY:secret/key -H 'x-amz-content-sha256: UNSIGNED-PAYLOAD' 'http://127.0.0.1:9001/documents?list-type=2'; echo
-        sleep 1; '/opt/my pg/bin/psql' postgresql://holdfast:password@127.0.0.1:9005/holdfast -c 'select uri, title, size, updated_at from document order by id'
+        sleep 3; '/opt/my pg/bin/psql' postgresql://holdfast:password@127.0.0.1:9005/holdfast -c 'select uri, title, size, updated_at from document order by id' -c 'select uri, snippet from search_documents($$hello or localhost$$)'
         "#);
     }
 

@@ -75,8 +75,12 @@ fn every_setting_is_documented_and_has_its_place_in_the_deployment() {
     let mut env = Env::default();
     assert!(Config::from_env(&mut env).is_none());
     assert!(registry::Config::from_env(&mut env).is_some());
+    assert!(document_loader::Config::from_env(&mut env).is_none());
     let mut deployed = section(&template, "      Variables:", "        ");
-    deployed.extend(section(&template, "        Variables:", "          "));
+    for part in template.split("\n        Variables:\n").skip(1) {
+        let variables = format!("Variables:\n{part}");
+        deployed.extend(section(&variables, "Variables:", "          "));
+    }
     for variable in env.asked() {
         assert!(
             readme.contains(&format!("`{variable}`")),

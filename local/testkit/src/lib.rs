@@ -1,5 +1,6 @@
 //! Real parts for tests: a PostgreSQL, with TLS and a standby if need be, the Lambda Runtime API around a
-//! built binary, S3 and STS of two accounts, a Secrets Manager, the Hugging Face Hub and GitHub in small, and a network that fails.
+//! built binary, S3 and STS of two accounts, a Secrets Manager, a queue, the Hugging Face Hub and GitHub in small, and a
+//! network that fails.
 //!
 //! What cannot start panics, with the reason: a test without its parts fails, it is never skipped.
 //!
@@ -29,6 +30,7 @@ mod postgres;
 mod proxy;
 mod runtime_api;
 mod secrets_manager;
+mod sqs;
 mod upstream;
 
 pub use authority::{Authority, Issued};
@@ -39,4 +41,5 @@ pub use postgres::Postgres;
 pub use proxy::{Fault, Proxy};
 pub use runtime_api::RuntimeApi;
 pub use secrets_manager::SecretsManager;
+pub use sqs::Sqs;
 pub use upstream::{Asked, Reply, Upstream};

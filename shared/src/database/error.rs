@@ -142,28 +142,6 @@ pub enum ConnectError {
     NoHost(Vec<Self>),
 }
 
-/// Whether the fault of a statement lay in its connection or in the timing, so that the same on a new connection may
-/// fare better.
-pub fn is_worth_another_try(error: &tokio_postgres::Error) -> bool {
-    match error.code() {
-        // No answer from the server: the connection broke.
-        None => true,
-        Some(code) => {
-            matches!(
-                *code,
-                SqlState::T_R_DEADLOCK_DETECTED
-                    | SqlState::T_R_SERIALIZATION_FAILURE
-                    | SqlState::ADMIN_SHUTDOWN
-                    | SqlState::CRASH_SHUTDOWN
-                    | SqlState::CANNOT_CONNECT_NOW
-                    | SqlState::READ_ONLY_SQL_TRANSACTION // a failover left this connection on a replica
-                    | SqlState::UNDEFINED_TABLE // dropped while connected: a new connection migrates
-                    | SqlState::UNDEFINED_COLUMN // and finds out which columns there are
-            ) || code.code().starts_with("08")
-        }
-    }
-}
-
 /// What to check when credentials are refused, by where they come from.
 pub(super) mod advice {
     pub(crate) const URL: &str = "check user and password in DATABASE_URL";

@@ -3,9 +3,9 @@
 //! - [`Url`]: where it is, as libpq and its users write it
 //! - [`Settings`]: the same, read from the environment; or a secret, or IAM
 //! - [`Database`], [`Connection`]: opening, keeping, checking
-//! - [`ConnectError`]: why there is none, and what is to be done about it; [`is_worth_another_try`]: whether a new
-//!   connection may fare better
-//! - [`Migrations`]: a function's own tables
+//! - [`ConnectError`]: why there is none, and what is to be done about it
+//! - [`is_worth_another_try`], [`is_about_a_row`]: what a failed statement is to be answered with
+//! - [`Migrations`], [`TableName`]: a function's own tables, and the user's
 //!
 //! Behind them:
 //!
@@ -17,6 +17,7 @@
 
 mod connection;
 mod error;
+mod failure;
 mod iam;
 mod login;
 mod migrations;
@@ -24,6 +25,7 @@ mod plain;
 mod rds;
 mod secret;
 mod settings;
+mod table;
 mod target;
 mod tls;
 mod url;
@@ -38,9 +40,11 @@ use secret::Secret;
 use settings::AccessSettings;
 
 pub use connection::Connection;
-pub use error::{ConnectError, is_worth_another_try};
+pub use error::ConnectError;
+pub use failure::{is_about_a_row, is_worth_another_try};
 pub use migrations::Migrations;
 pub use settings::Settings;
+pub use table::{InvalidTableName, TableName, grant, quoted};
 pub use url::{Url, UrlError};
 
 /// A database, and the connections to it that wait for their next use.

@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use document_sync::Answer;
+use serde_json::Value;
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
@@ -24,7 +24,7 @@ pub(super) struct Invocations {
 
 impl Invocations {
     /// Invokes the function once. A client that goes away does not end it, as on Lambda.
-    pub(super) async fn once(&self, request_id: &str, payload: String) -> Result<Answer, Failure> {
+    pub(super) async fn once(&self, request_id: &str, payload: String) -> Result<Value, Failure> {
         let function = Arc::clone(&self.function);
         let stopping = self.stopping.clone();
         let request_id = request_id.to_owned();

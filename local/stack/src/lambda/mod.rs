@@ -1,4 +1,4 @@
-//! Lambda's Invoke API, for the one function that runs in this process.
+//! Lambda's Invoke API, for the functions that run in this process.
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>. Of the request's options the qualifier, the
 //! client context and the tail of the log have no meaning here, and are ignored.
@@ -17,7 +17,6 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use document_sync::Answer;
 use embedded_iam::signature::Claim;
 use embedded_s3::Credentials;
 use http_body_util::BodyExt;
@@ -57,11 +56,11 @@ pub(crate) struct Lambda {
 }
 
 impl Lambda {
-    /// Serves the function to whoever signs with `credentials`.
+    /// Serves the functions to whoever signs with `credentials`.
     pub(crate) fn start(
         listener: TcpListener,
         credentials: Credentials,
-        function: Arc<Function>,
+        functions: Vec<Arc<Function>>,
     ) -> Result<Self, Error> {
         let (stop, stopping) = watch::channel(false);
         let router = Router::new()
@@ -72,7 +71,13 @@ impl Lambda {
             .fallback(unknown_operation)
             .with_state(Api {
                 credentials: Arc::new(credentials),
-                invocations: Invocations { function, stopping },
+                invocations: functions
+                    .into_iter()
+                    .map(|function| Invocations {
+                        function,
+                        stopping: stopping.clone(),
+                    })
+                    .collect(),
             });
         Ok(Self {
             server: Server::start("Lambda's Invoke API", listener, router)?,
@@ -107,7 +112,7 @@ impl Lambda {
 #[derive(Clone)]
 struct Api {
     credentials: Arc<Credentials>,
-    invocations: Invocations,
+    invocations: Vec<Invocations>,
 }
 
 async fn invoke(
@@ -135,16 +140,18 @@ async fn outcome(
     let body = read(body).await?;
     check_signature(&head, &body, &api.credentials)?;
     let name: Name = name.parse()?;
-    if name.0 != Function::NAME {
-        return Err(Refusal::unknown_function(&name));
-    }
+    let invocations = api
+        .invocations
+        .into_iter()
+        .find(|invocations| invocations.function.name() == name.0)
+        .ok_or_else(|| Refusal::unknown_function(&name))?;
     let kind = Kind::of(&head.headers)?;
     let payload = payload(&body, kind)?;
     Ok(match kind {
-        Kind::RequestResponse => answer(api.invocations.once(request_id, payload).await),
+        Kind::RequestResponse => answer(invocations.once(request_id, payload).await),
         Kind::Event => {
             let request_id = request_id.to_owned();
-            tokio::spawn(api.invocations.until_one_succeeds(request_id, payload));
+            tokio::spawn(invocations.until_one_succeeds(request_id, payload));
             StatusCode::ACCEPTED.into_response()
         }
         Kind::DryRun => StatusCode::NO_CONTENT.into_response(),
@@ -226,10 +233,8 @@ impl Kind {
 }
 
 /// What Lambda makes of an answer, or of a failure: both are 200.
-fn answer(answer: Result<Answer, Failure>) -> Response {
-    let (failed, body) = match answer
-        .and_then(|answer| serde_json::to_value(answer).map_err(|error| Failure::from(&error)))
-    {
+fn answer(answer: Result<Value, Failure>) -> Response {
+    let (failed, body) = match answer {
         Ok(value) => (false, value),
         Err(failure) => (
             true,
