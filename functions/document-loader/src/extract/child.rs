@@ -26,7 +26,7 @@ const BEGINNING: usize = 64 * 1024;
 /// Then the program must end with the exit code. Call this before anything else, for it closes every file but the
 /// standard ones.
 ///
-/// Every program that has an [`Extractor`](crate::Extractor) of its own executable has to do this first.
+/// Every program that has an [`Extractor`](super::Extractor) of its own executable has to do this first.
 pub fn run(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     if arguments.next()? != COMMAND {
         return None;

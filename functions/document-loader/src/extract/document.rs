@@ -10,7 +10,7 @@ use crate::extract::text::Text;
 /// Reads a document.
 ///
 /// Libraries for documents may crash, take all memory or never end, whatever they promise. So this belongs into a
-/// process of its own: [`Extractor`](crate::Extractor).
+/// process of its own: [`Extractor`](super::Extractor).
 ///
 /// # Errors
 /// The document has no text for us.

@@ -2,7 +2,7 @@
 //!
 //! In reading order:
 //!
-//! - [`format`]: what a document is, by its content and its name
+//! - [`mod@format`]: what a document is, by its content and its name
 //! - [`document`]: from bytes to a [`Text`]; `reader` has one module per format, which write `block`s by a `writer`
 //!   within [`Limits`], or say by a [`Refusal`] why there is no text. `archive`, `package` and `xml` are what several
 //!   formats are made of, [`encoding`] is for those that are text
