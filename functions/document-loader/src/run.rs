@@ -60,6 +60,8 @@ pub(crate) struct Run {
     is_quiet: bool,
     /// When to look for more that is due, while there is something in hand.
     claim_again: Instant,
+    /// How many were being loaded after the last look.
+    claimed_to: usize,
     /// When to look for changes.
     notice_again: Instant,
     is_compared: bool,
@@ -100,6 +102,7 @@ impl Run {
             is_dry: false,
             is_quiet: false,
             claim_again: now,
+            claimed_to: 0,
             notice_again: now,
             is_compared: false,
             renewed: now,
@@ -170,8 +173,11 @@ impl Run {
                 self.compare().await?;
             }
         }
-        let free = self.limits.documents.saturating_sub(self.in_hand.len());
-        let is_worth_it = free >= self.limits.documents.div_ceil(4) && now >= self.claim_again;
+        let being_loaded = self.being_loaded().count();
+        let free = self.limits.documents.saturating_sub(being_loaded);
+        let several = self.limits.documents.div_ceil(4);
+        let is_time = now >= self.claim_again || being_loaded + several <= self.claimed_to;
+        let is_worth_it = free >= several && is_time;
         let is_alone = self.in_hand.values().any(|hand| hand.claim.crashes > 0);
         if is_alone || !(is_worth_it || self.in_hand.is_empty()) {
             return Ok(());
@@ -201,7 +207,7 @@ impl Run {
     async fn claim(&mut self, free: usize) -> Result<usize, Error> {
         let mut in_hand: HashMap<i64, i32> = HashMap::new();
         let mut unproven = 0;
-        for Hand { claim, .. } in self.in_hand.values() {
+        for Hand { claim, .. } in self.being_loaded() {
             *in_hand.entry(claim.source.id).or_default() += 1;
             unproven += usize::from(!self.proven.contains(&claim.source.id));
         }
@@ -231,11 +237,21 @@ impl Run {
             claims.extend(self.queue.claim(request(Lane::Suspect, 1, 1)).await?);
         }
         let claimed = claims.len();
-        if claimed == 0 {
+        self.begin(claims);
+        // No more are due, or their sources have as many in hand as they may: then more are to be had when some of those
+        // are done, which is not to be waited for any longer.
+        if claimed < free {
             self.claim_again = Instant::now() + PAUSE;
         }
-        self.begin(claims);
+        self.claimed_to = self.being_loaded().count();
         Ok(claimed)
+    }
+
+    /// What is in hand and not being written. What is being written waits for the database alone: the places of its
+    /// documents are taken by others meanwhile, so that S3 and the database work at the same time. It is bounded by the
+    /// writers and their batches, and its memory by what each document holds until it is written.
+    fn being_loaded(&self) -> impl Iterator<Item = &Hand> {
+        self.in_hand.values().filter(|hand| !hand.is_settling)
     }
 
     fn begin(&mut self, claims: Vec<Claim>) {
@@ -283,7 +299,10 @@ impl Run {
                     }
                     Outcome::Released => {}
                     _ => {
-                        self.proven.insert(claim.source.id);
+                        // It may have more at a time from now on.
+                        if self.proven.insert(claim.source.id) {
+                            self.claim_again = Instant::now();
+                        }
                     }
                 }
                 self.loaded.push((claim, loaded));
