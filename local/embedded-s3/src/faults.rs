@@ -188,6 +188,11 @@ impl Faults {
         });
     }
 
+    /// How many of the faults injected have not hit all their requests yet; one without a number never has.
+    pub fn waiting(&self) -> usize {
+        self.with(|state| state.requests.len())
+    }
+
     /// How many requests of this operation came so far, as the API names it, whatever became of them.
     pub fn count(&self, operation: &str) -> u64 {
         self.with(|state| state.counts.get(operation).copied().unwrap_or(0))

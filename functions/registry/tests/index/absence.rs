@@ -1,5 +1,8 @@
 //! The database away: for a while, or at the wrong moment.
 
+use std::time::Duration;
+
+use embedded_s3::Target;
 use registry::artifact::Kind;
 use registry::index::rebuild::Order;
 use registry::registry::Error;
@@ -12,7 +15,7 @@ use crate::world::{World, all, change, differences, rebuild};
 const URL: &str = "https://example.com/1";
 const OTHER: &str = "https://example.com/2";
 /// Longer than an instance leaves a database alone that it could not reach.
-const REST: std::time::Duration = std::time::Duration::from_millis(2_100);
+const REST: Duration = Duration::from_millis(2_100);
 
 /// A world whose instances reach the database through a network that fails.
 async fn behind_a_network() -> (World, Proxy, String) {
@@ -71,19 +74,25 @@ async fn what_the_store_has_taken_is_acknowledged_and_found_though_the_index_was
     let other = world.instance();
     let id = create(&registry, named(Kind::Model, "a", URL)).await;
     all(&registry).await.unwrap();
-    for step in 0..3 {
-        // The announcement is answered; whatever comes then is not.
+    for step in 0_usize..3 {
+        // The announcement is answered when the store is asked; whatever comes then is not.
+        let operation = ["PutObject", "PutObject", "DeleteObject"][step];
+        world.store.faults().inject(
+            embedded_s3::Fault::Delay(Duration::from_millis(500)),
+            Target {
+                operation: Some(operation.to_owned()),
+                prefix: Some("artifacts/".to_owned()),
+                requests: Some(1),
+                ..Target::default()
+            },
+        );
         let watch = async {
-            while world.unsettled().await == 0 {
+            while world.store.faults().waiting() > 0 {
                 tokio::task::yield_now().await;
             }
             proxy.set(Fault::Refuse);
             proxy.cut();
         };
-        world
-            .store
-            .faults()
-            .set_latency(std::time::Duration::from_millis(150));
         match step {
             0 => {
                 let (created, ()) =
@@ -101,7 +110,6 @@ async fn what_the_store_has_taken_is_acknowledged_and_found_though_the_index_was
                 deleted.unwrap();
             }
         }
-        world.store.faults().clear();
         assert_eq!(world.unsettled().await, 1, "step {step}");
         // Found by the next query of any instance, without anybody's help.
         assert_eq!(
