@@ -1,12 +1,11 @@
 //! The documents table and its ledger, behind a connection that is kept.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use shared::database::{ConnectError, Connection, Database, is_about_a_row, is_worth_another_try};
+use shared::database::{ConnectError, Database, Sessions, is_about_a_row};
 use shared::telemetry::chain;
 use time::OffsetDateTime;
-use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
@@ -17,10 +16,6 @@ use crate::schema::{self, Unfit};
 use crate::sequencer::Sequencer;
 use crate::table::{Table, TableError, TableName};
 use crate::transaction::{Unknown, Work, transact};
-
-/// How often a batch is tried when the database was away or in each other's way: once more, on a new connection.
-/// What that does not heal is for the queue to deliver again.
-const ATTEMPTS: u32 = 2;
 
 /// What an object was at one point in the order of its events.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +74,12 @@ impl From<ConnectError> for Error {
     }
 }
 
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
 impl From<Unfit> for Error {
     fn from(unfit: Unfit) -> Self {
         match unfit {
@@ -91,36 +92,19 @@ impl From<Unfit> for Error {
 /// The documents table, behind a connection that is opened when needed and kept while it works.
 #[derive(Debug)]
 pub struct Documents {
-    database: Database,
+    sessions: Sessions<Table>,
     name: Option<TableName>,
-    /// As the kept connection found it.
-    table: Mutex<Option<Arc<Table>>>,
 }
 
 /// A connection in use, and the documents table as it was found there.
-#[derive(Debug)]
-pub(crate) struct Session {
-    connection: Connection,
-    table: Arc<Table>,
-}
-
-impl Session {
-    pub(crate) fn client(&self) -> &Client {
-        &self.connection.client
-    }
-
-    pub(crate) fn table(&self) -> &Table {
-        &self.table
-    }
-}
+pub(crate) type Session = shared::database::Session<Table>;
 
 impl Documents {
     /// The table of this name, or our own. Nothing is connected yet.
     pub fn new(database: Database, name: Option<TableName>) -> Self {
         Self {
-            database,
+            sessions: Sessions::new(database),
             name,
-            table: Mutex::new(None),
         }
     }
 
@@ -131,7 +115,7 @@ impl Documents {
     /// Any [`Error`]; the first batch will try again.
     pub async fn prepare(&self) -> Result<(), Error> {
         let session = self.session().await?;
-        self.keep(Arc::new(session));
+        self.sessions.keep(session);
         Ok(())
     }
 
@@ -257,57 +241,24 @@ impl Documents {
 
     /// Does something with a connection, and once more on a new one should that have been at fault. What is done must
     /// bear being done twice.
-    pub(crate) async fn run<T, F>(&self, work: impl Fn(Arc<Session>) -> F) -> Result<T, Error>
+    pub(crate) fn run<T, F>(
+        &self,
+        work: impl Fn(Arc<Session>) -> F,
+    ) -> impl Future<Output = Result<T, Error>>
     where
         F: Future<Output = Result<T, tokio_postgres::Error>>,
     {
-        let mut attempt = 1;
-        loop {
-            let session = Arc::new(self.session().await?);
-            match work(Arc::clone(&session)).await {
-                Ok(done) => {
-                    self.keep(session);
-                    return Ok(done);
-                }
-                Err(error) if attempt < ATTEMPTS && is_worth_another_try(&error) => {
-                    tracing::warn!(error = %chain(&error), "trying again on a new connection");
-                    attempt += 1;
-                }
-                Err(error) => {
-                    let rolled_back = session.client().batch_execute("rollback").await;
-                    if rolled_back.is_ok() && !is_worth_another_try(&error) {
-                        self.keep(session);
-                    }
-                    return Err(Error::Failed(error));
-                }
-            }
-        }
+        self.sessions.run(|| self.session(), work)
     }
 
     /// The kept connection if it still works, else a new one.
     async fn session(&self) -> Result<Session, Error> {
-        if let Some(connection) = self.database.kept().await
-            && let Some(table) = self
-                .table
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone()
-        {
-            return Ok(Session { connection, table });
+        if let Some(session) = self.sessions.kept().await {
+            return Ok(session);
         }
-        let connection = self.database.open().await?;
+        let connection = self.sessions.open().await?;
         let table = schema::prepare(&connection.client, self.name.as_ref()).await?;
-        let table = Arc::new(table);
-        Ok(Session { connection, table })
-    }
-
-    fn keep(&self, session: Arc<Session>) {
-        // Whoever worked with it has finished, so this is the last holder.
-        let Some(Session { connection, table }) = Arc::into_inner(session) else {
-            return;
-        };
-        *self.table.lock().unwrap_or_else(PoisonError::into_inner) = Some(table);
-        self.database.keep(connection);
+        Ok(Session::new(connection, table))
     }
 }
 

@@ -5,7 +5,8 @@
 //! - [`Database`], [`Connection`]: opening, keeping, checking
 //! - [`ConnectError`]: why there is none, and what is to be done about it
 //! - [`is_worth_another_try`], [`is_about_a_row`]: what a failed statement is to be answered with
-//! - [`Migrations`], [`TableName`]: a function's own tables, and the user's
+//! - [`Sessions`]: the same with what was found behind a connection, and work that is tried once more
+//! - [`Migrations`], [`OwnTables`], [`TableName`]: a function's own tables, and the user's
 //!
 //! Behind them:
 //!
@@ -21,9 +22,11 @@ mod failure;
 mod iam;
 mod login;
 mod migrations;
+mod own_tables;
 mod plain;
 mod rds;
 mod secret;
+mod session;
 mod settings;
 mod table;
 mod target;
@@ -43,6 +46,8 @@ pub use connection::Connection;
 pub use error::ConnectError;
 pub use failure::{is_about_a_row, is_worth_another_try};
 pub use migrations::Migrations;
+pub use own_tables::{Lacking, OwnTables};
+pub use session::{Session, Sessions};
 pub use settings::Settings;
 pub use table::{InvalidTableName, TableName, grant, quoted};
 pub use url::{Url, UrlError};

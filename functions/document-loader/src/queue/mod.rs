@@ -16,13 +16,9 @@ mod look;
 mod settle;
 mod write;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use shared::database::{
-    ConnectError, Connection, Database, Settings, TableName, is_worth_another_try,
-};
-use shared::telemetry::chain;
-use tokio_postgres::Client;
+use shared::database::{ConnectError, Database, Sessions, Settings, TableName};
 use tokio_postgres::error::SqlState;
 
 use crate::schema::{self, Unfit};
@@ -31,9 +27,6 @@ use crate::table::{Table, TableError};
 pub use changes::Noticed;
 pub use claim::{Claim, Lane, Request, Version};
 pub use settle::{Content, Outcome, Settled};
-
-/// How often work is tried when the database was away or in each other's way: once more, on a new connection.
-const ATTEMPTS: u32 = 2;
 
 /// Why something was not done. All of it can be tried again.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +48,12 @@ impl From<ConnectError> for Error {
     }
 }
 
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
 impl From<Unfit> for Error {
     fn from(unfit: Unfit) -> Self {
         match unfit {
@@ -67,39 +66,22 @@ impl From<Unfit> for Error {
 /// The queue, behind a connection that is opened when needed and kept while it works.
 #[derive(Debug)]
 pub struct Queue {
-    database: Database,
+    sessions: Sessions<Table>,
     name: Option<TableName>,
     role_arn: Option<String>,
-    /// As the kept connection found it.
-    table: Mutex<Option<Arc<Table>>>,
 }
 
 /// A connection in use, and the documents table as it was found there.
-#[derive(Debug)]
-pub(crate) struct Session {
-    connection: Connection,
-    table: Arc<Table>,
-}
-
-impl Session {
-    pub(crate) fn client(&self) -> &Client {
-        &self.connection.client
-    }
-
-    pub(crate) fn table(&self) -> &Table {
-        &self.table
-    }
-}
+pub(crate) type Session = shared::database::Session<Table>;
 
 impl Queue {
     /// The queue of the documents table of this name, or of `document`. `role_arn` is the function's own role, which
     /// customers have to trust. Nothing is connected yet.
     pub fn new(settings: Settings, name: Option<TableName>, role_arn: Option<String>) -> Self {
         Self {
-            database: Database::new(settings),
+            sessions: Sessions::new(Database::new(settings)),
             name,
             role_arn,
-            table: Mutex::new(None),
         }
     }
 
@@ -110,51 +92,28 @@ impl Queue {
     /// Any [`Error`]; the first invocation will try again.
     pub async fn prepare(&self) -> Result<(), Error> {
         let session = self.session().await?;
-        self.keep(Arc::new(session));
+        self.sessions.keep(session);
         Ok(())
     }
 
     /// Does something with a connection, and once more on a new one should that have been at fault. What is done must
     /// bear being done twice.
-    pub(crate) async fn run<T, F>(&self, work: impl Fn(Arc<Session>) -> F) -> Result<T, Error>
+    pub(crate) fn run<T, F>(
+        &self,
+        work: impl Fn(Arc<Session>) -> F,
+    ) -> impl Future<Output = Result<T, Error>>
     where
         F: Future<Output = Result<T, tokio_postgres::Error>>,
     {
-        let mut attempt = 1;
-        loop {
-            let session = Arc::new(self.session().await?);
-            match work(Arc::clone(&session)).await {
-                Ok(done) => {
-                    self.keep(session);
-                    return Ok(done);
-                }
-                Err(error) if attempt < ATTEMPTS && is_worth_another_try(&error) => {
-                    tracing::warn!(error = %chain(&error), "trying again on a new connection");
-                    attempt += 1;
-                }
-                Err(error) => {
-                    let rolled_back = session.client().batch_execute("rollback").await;
-                    if rolled_back.is_ok() && !is_worth_another_try(&error) {
-                        self.keep(session);
-                    }
-                    return Err(Error::Failed(error));
-                }
-            }
-        }
+        self.sessions.run(|| self.session(), work)
     }
 
     /// The kept connection if it still works, else a new one.
     async fn session(&self) -> Result<Session, Error> {
-        if let Some(connection) = self.database.kept().await
-            && let Some(table) = self
-                .table
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone()
-        {
-            return Ok(Session { connection, table });
+        if let Some(session) = self.sessions.kept().await {
+            return Ok(session);
         }
-        let connection = self.database.open().await?;
+        let connection = self.sessions.open().await?;
         let name = self.name.as_ref();
         let role_arn = self.role_arn.as_deref();
         let table = match schema::prepare(&connection.client, name, role_arn).await {
@@ -164,16 +123,6 @@ impl Queue {
             }
             table => table,
         }?;
-        let table = Arc::new(table);
-        Ok(Session { connection, table })
-    }
-
-    fn keep(&self, session: Arc<Session>) {
-        // Whoever worked with it has finished, so this is the last holder.
-        let Some(Session { connection, table }) = Arc::into_inner(session) else {
-            return;
-        };
-        *self.table.lock().unwrap_or_else(PoisonError::into_inner) = Some(table);
-        self.database.keep(connection);
+        Ok(Session::new(connection, table))
     }
 }

@@ -1,6 +1,6 @@
 //! The index's tables, made when they are missing, and what the database can do with them.
 
-use shared::database::Migrations;
+use shared::database::{Migrations, grant, quoted};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
@@ -68,9 +68,10 @@ pub(super) async fn prepare(client: &Client) -> Result<Abilities, Unfit> {
     let row = client.query_typed_one(LOOK, &[]).await?;
     let role: String = row.try_get(0)?;
     if row.try_get(1)? {
-        let advice = format!(
-            "grant select, insert, update, delete on registry_artifact, registry_relation, registry_unsettled, registry_rebuild, registry_token, registry_login to {};",
-            quoted(&role)
+        let advice = grant(
+            &["select", "insert", "update", "delete"],
+            "registry_artifact, registry_relation, registry_unsettled, registry_rebuild, registry_token, registry_login",
+            &role,
         );
         return Err(Unfit::Rights { role, advice });
     }
@@ -78,8 +79,4 @@ pub(super) async fn prepare(client: &Client) -> Result<Abilities, Unfit> {
         has_trigrams: row.try_get(2)?,
         has_foreign_letters: row.try_get(3)?,
     })
-}
-
-fn quoted(identifier: &str) -> String {
-    format!("\"{}\"", identifier.replace('"', "\"\""))
 }
