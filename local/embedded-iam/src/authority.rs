@@ -3,6 +3,7 @@
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html>.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::account::AccountId;
 use crate::caller::Caller;
@@ -21,7 +22,7 @@ pub(crate) enum Identity {
     Everything,
     /// A session's: what one of the role's policies allows, and that of the session if there is one.
     Role {
-        policies: Vec<Policy>,
+        policies: Arc<[Policy]>,
         session: Option<Policy>,
     },
 }

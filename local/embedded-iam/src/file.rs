@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 /// Larger files were not written here, and are not read.
@@ -20,6 +20,30 @@ pub(crate) enum Survives {
     Process,
     /// The end of the machine.
     Power,
+}
+
+/// What tells a file from what it was: it is another one after [`write`], and later after an editor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    inode: u64,
+    length: u64,
+    /// Seconds and nanoseconds since 1970 of the last change.
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// That of a file; `None` where there is none.
+    pub(crate) fn of(path: &Path) -> io::Result<Option<Self>> {
+        match fs::metadata(path) {
+            Ok(metadata) => Ok(Some(Self {
+                inode: metadata.ino(),
+                length: metadata.len(),
+                changed: (metadata.ctime(), metadata.ctime_nsec()),
+            })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// Writes `text` aside and puts it in its place.

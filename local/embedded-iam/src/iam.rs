@@ -14,7 +14,6 @@ use crate::account::{Account, AccountId, Credentials};
 use crate::authority::{Authority, Identity};
 use crate::caller::Caller;
 use crate::clock::now;
-use crate::policy::{Kind, Policy};
 use crate::query::{self, Form, Refusal, Service};
 use crate::role::{NewRole, NewRoleError};
 use crate::roles::Roles;
@@ -103,7 +102,7 @@ impl Iam {
         }
     }
 
-    /// What a caller may do, by the policies of this moment. Reads a file for a session.
+    /// What a caller may do, by the policies of this moment. Looks at a file for a session.
     pub fn authority(&self, caller: Caller) -> Authority {
         let identity = match &caller {
             Caller::Administrator(_) => Identity::Everything,
@@ -116,13 +115,9 @@ impl Iam {
                 });
                 // A role made anew is another one, to which this session does not belong.
                 let role = role.filter(|role| role.id == session.role_id);
-                let policy = session.policy.as_ref();
                 Identity::Role {
-                    policies: role.map(|role| role.policies).unwrap_or_default(),
-                    // It was parsed before it was stored; what cannot be parsed any longer allows nothing.
-                    session: policy.map(|text| {
-                        Policy::parse(text, Kind::Identity).unwrap_or_else(|_error| Policy::empty())
-                    }),
+                    policies: role.map_or_else(Arc::default, |role| Arc::clone(&role.policies)),
+                    session: session.understood_policy(),
                 }
             }
         };

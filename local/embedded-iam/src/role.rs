@@ -1,6 +1,7 @@
 //! Roles, as files that people read and write as well.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -112,7 +113,7 @@ pub(crate) struct Role {
     pub(crate) arn: RoleArn,
     pub(crate) id: String,
     pub(crate) trust: Policy,
-    pub(crate) policies: Vec<Policy>,
+    pub(crate) policies: Arc<[Policy]>,
     pub(crate) record: Record,
 }
 

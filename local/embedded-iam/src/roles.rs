@@ -1,19 +1,25 @@
-//! The roles of all accounts: `<account>/<name>.json`. They are read when they are asked for, so that a file changed
-//! by hand counts at once.
+//! The roles of all accounts: `<account>/<name>.json`. Their files are looked at when they are asked for, so that one
+//! changed by hand counts at once.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::account::AccountId;
 use crate::arn::{RoleArn, is_name};
-use crate::file::{self, Survives};
+use crate::file::{self, Stamp, Survives};
 use crate::role::{Record, Role};
+
+/// Roles that are known without reading their files again.
+const MOST_KNOWN: usize = 1_000;
 
 #[derive(Debug)]
 pub(crate) struct Roles {
     folder: PathBuf,
+    /// By file, as it was when it was read.
+    known: Mutex<HashMap<PathBuf, (Stamp, Arc<Role>)>>,
     /// Held while a role is changed.
     writing: Mutex<()>,
 }
@@ -33,14 +39,41 @@ impl Roles {
         file::make_folder(folder)?;
         Ok(Self {
             folder: folder.to_owned(),
+            known: Mutex::default(),
             writing: Mutex::new(()),
         })
     }
 
     /// The role of this ARN.
-    pub(crate) fn find(&self, arn: &RoleArn) -> Result<Option<Role>, RoleError> {
-        let found = self.named(&arn.account, &arn.name)?;
+    pub(crate) fn find(&self, arn: &RoleArn) -> Result<Option<Arc<Role>>, RoleError> {
+        let path = self.path(&arn.account, &arn.name);
+        // Before it is read: what is written in between is read at the next look.
+        let Some(stamp) = Stamp::of(&path)? else {
+            return Ok(None);
+        };
+        let found = match self.known(&path, stamp) {
+            Some(role) => Some(role),
+            None => self.named(&arn.account, &arn.name)?.map(|role| {
+                let role = Arc::new(role);
+                self.remember(path, stamp, &role);
+                role
+            }),
+        };
         Ok(found.filter(|role| role.arn == *arn))
+    }
+
+    fn known(&self, path: &Path, stamp: Stamp) -> Option<Arc<Role>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let (then, role) = known.get(path)?;
+        (*then == stamp).then(|| Arc::clone(role))
+    }
+
+    fn remember(&self, path: PathBuf, stamp: Stamp, role: &Arc<Role>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST_KNOWN {
+            known.clear();
+        }
+        known.insert(path, (stamp, Arc::clone(role)));
     }
 
     /// The role of this name.

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
 use crate::arn::RoleArn;
+use crate::policy::{Kind, Policy};
 
 /// Credentials that end, and what they were issued for.
 #[derive(Clone, Serialize, Deserialize)]
@@ -21,6 +23,9 @@ pub struct Session {
     pub(crate) name: String,
     /// JSON, within which the role's own policies count.
     pub(crate) policy: Option<String>,
+    /// The same, from its first use on.
+    #[serde(skip)]
+    pub(crate) understood: OnceLock<Policy>,
     pub(crate) source_identity: Option<String>,
     pub(crate) tags: BTreeMap<String, String>,
 }
@@ -39,6 +44,16 @@ impl Session {
     /// `arn:…:assumed-role/<role>/<session>`.
     pub(crate) fn arn(&self) -> String {
         self.role.session(&self.name)
+    }
+
+    /// The policy within which the role's own count, if there is one. It was parsed before it was stored; what cannot be
+    /// parsed any longer allows nothing.
+    pub(crate) fn understood_policy(&self) -> Option<Policy> {
+        let text = self.policy.as_ref()?;
+        let policy = self.understood.get_or_init(|| {
+            Policy::parse(text, Kind::Identity).unwrap_or_else(|_error| Policy::empty())
+        });
+        Some(policy.clone())
     }
 
     /// `AROA…:<session>`.

@@ -4,6 +4,7 @@
 
 mod asked;
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use self::asked::Asked;
@@ -60,10 +61,11 @@ fn assume_role(request: &Request<'_>, form: &Form) -> Result<String, Refusal> {
             secret_access_key: random::base64::<30>()?,
             token: random::base64::<256>()?,
             expires,
-            role: role.arn,
-            role_id: role.id,
+            role: role.arn.clone(),
+            role_id: role.id.clone(),
             name: asked.session_name,
             policy: asked.policy,
+            understood: OnceLock::new(),
             source_identity,
             tags: asked.tags,
         })
@@ -103,7 +105,7 @@ fn trusted(
     request: &Request<'_>,
     asked: &Asked,
     has_source_identity: bool,
-) -> Result<Role, Refusal> {
+) -> Result<Arc<Role>, Refusal> {
     let authority = request.authority;
     let refused = |action: &str| {
         Refusal::forbidden(format!(

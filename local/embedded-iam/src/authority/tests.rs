@@ -1,7 +1,7 @@
 //! What follows from several policies together.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Value, json};
 
@@ -27,6 +27,7 @@ fn session(role: &[Value], session: Option<&[Value]>) -> Authority {
         role_id: "AROA".to_owned(),
         name: "me".to_owned(),
         policy: None,
+        understood: OnceLock::new(),
         source_identity: Some("ada".to_owned()),
         tags: BTreeMap::from([("team".to_owned(), "blue".to_owned())]),
     };
