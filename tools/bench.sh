@@ -1,6 +1,7 @@
 #!/bin/sh
 # `make bench`: what Holdfast costs, in figures. Arguments go to the bench: `sh tools/bench.sh store`,
-# `sh tools/bench.sh reconcile --keys 100000`, `sh tools/bench.sh indexed --artifacts 1000,1000000`.
+# `sh tools/bench.sh reconcile --keys 100000`, `sh tools/bench.sh indexed --artifacts 1000,1000000`; `large` is the
+# part of `loader` that has large documents.
 set -eu
 cd "$(dirname "$0")/.."
 # shellcheck source=tools/machine.sh

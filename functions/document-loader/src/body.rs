@@ -4,18 +4,12 @@ use std::time::Duration;
 
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
-use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
+use futures_util::stream::{self, Stream, TryStreamExt as _};
 use tokio::time::timeout;
 
 use crate::fault::body_fault;
-use crate::read::{Head, LARGE, Reading, pinned};
 use crate::reason::{Problem, Reason};
 
-/// Bytes of a part, and how many parts are read at a time.
-const PART: u64 = LARGE / 2;
-const PARTS: usize = 4;
-/// A part that breaks off is asked for again, so often in all: the rest of the object would be read in vain.
-const PART_TRIES: u32 = 3;
 /// How long a body may be silent.
 const SILENCE: Duration = Duration::from_secs(15);
 
@@ -68,45 +62,4 @@ pub(crate) fn pieces(
         })?;
         Ok(Some((piece, (body, left))))
     })
-}
-
-impl<'a> Reading<'a> {
-    /// The bytes of an object in order, of which a few parts are read ahead.
-    pub(crate) fn parts(
-        self,
-        head: &'a Head,
-    ) -> impl Stream<Item = Result<Bytes, Problem>> + Send + 'a {
-        let starts = (0..head.size.div_ceil(PART)).map(|number| number * PART);
-        stream::iter(starts)
-            .map(move |start| self.part(head, start))
-            .buffered(PARTS)
-            .map_ok(|pieces| stream::iter(pieces.into_iter().map(Ok)))
-            .try_flatten()
-    }
-
-    async fn part(self, head: &Head, start: u64) -> Result<Vec<Bytes>, Problem> {
-        let end = (start + PART).min(head.size);
-        let range = format!("bytes={start}-{}", end - 1);
-        let version = pinned(head);
-        let (range, version) = (range.as_str(), &version);
-        let mut tries = 1;
-        loop {
-            let read = async {
-                let object = self
-                    .ask(|access| async move { self.get(&access, version, Some(range)).await })
-                    .await?;
-                collect(object.body, end - start).await
-            };
-            match read.await {
-                Err(problem)
-                    if tries < PART_TRIES
-                        && matches!(problem.reason, Reason::Unavailable | Reason::Damaged) =>
-                {
-                    tracing::debug!(error = %problem, range, "asking for a part again");
-                    tries += 1;
-                }
-                part => return part,
-            }
-        }
-    }
 }

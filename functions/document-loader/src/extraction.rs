@@ -1,5 +1,6 @@
 //! Text extracted from objects: here, where that is harmless, and otherwise by a process of its own.
 
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -79,23 +80,51 @@ impl Extraction {
         hint: &Hint,
         size: u64,
     ) -> Result<Result<Text, Refusal>, Problem> {
+        let extractor = self.extractor(size)?;
+        let input = StreamReader::new(input.map(|piece| piece.map_err(io::Error::other)));
+        outcome(extractor.extract(input, hint).await)
+    }
+
+    /// The same of a document that has arrived.
+    ///
+    /// # Errors
+    ///
+    /// There is no process.
+    pub(crate) async fn file_text(
+        &self,
+        document: File,
+        hint: &Hint,
+        size: u64,
+    ) -> Result<Result<Text, Refusal>, Problem> {
+        let extractor = self.extractor(size)?;
+        outcome(extractor.extract_file(document, hint).await)
+    }
+
+    /// Refuses what is larger than all that a process may have: nobody should read it before.
+    pub(crate) fn refuse(&self, size: u64) -> Option<Refusal> {
+        (size >= self.limits.memory).then_some(Refusal::OutOfMemory)
+    }
+
+    fn extractor(&self, size: u64) -> Result<Extractor, Problem> {
         let limits = Limits {
             document: size,
             ..self.limits
         };
-        let extractor = match &self.program {
-            Some(program) => Extractor::new(program, limits),
-            None => Extractor::of_this_program(limits).map_err(|error| overloaded(&error))?,
-        };
-        let input = StreamReader::new(input.map(|piece| piece.map_err(io::Error::other)));
-        match extractor.extract(input, hint).await {
-            Ok(text) => Ok(Ok(text)),
-            Err(ExtractError::Refused(refusal)) => Ok(Err(refusal)),
-            Err(ExtractError::Document(error)) => Err(error
-                .downcast::<Problem>()
-                .unwrap_or_else(|error| Problem::new(Reason::Unavailable, error.to_string()))),
-            Err(ExtractError::Process(error)) => Err(overloaded(&error)),
+        match &self.program {
+            Some(program) => Ok(Extractor::new(program, limits)),
+            None => Extractor::of_this_program(limits).map_err(|error| overloaded(&error)),
         }
+    }
+}
+
+fn outcome(result: Result<Text, ExtractError>) -> Result<Result<Text, Refusal>, Problem> {
+    match result {
+        Ok(text) => Ok(Ok(text)),
+        Err(ExtractError::Refused(refusal)) => Ok(Err(refusal)),
+        Err(ExtractError::Document(error)) => Err(error
+            .downcast::<Problem>()
+            .unwrap_or_else(|error| Problem::new(Reason::Unavailable, error.to_string()))),
+        Err(ExtractError::Process(error)) => Err(overloaded(&error)),
     }
 }
 
@@ -120,4 +149,16 @@ pub(crate) fn problem(refusal: &Refusal) -> Option<Problem> {
         }
     };
     Some(Problem::new(reason, refusal.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_process_could_hold_is_refused_before_it_is_read() {
+        let extraction = Extraction::new(None, 1024 * MIB);
+        assert_eq!(extraction.refuse(384 * MIB - 1), None);
+        assert_eq!(extraction.refuse(384 * MIB), Some(Refusal::OutOfMemory));
+    }
 }

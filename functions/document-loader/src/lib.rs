@@ -9,8 +9,9 @@
 //!   [`reason`]
 //! - [`source`]: with whose rights a document is read; [`amazon`]: clients for them, `role`: assumed roles, `policy`: what
 //!   for; `verify`: whether that is set up well
-//! - `read`: an object, from its [`location`]; `body`: its bytes; `fault`: what S3 says instead; `budget` and `slots`:
-//!   how much at a time
+//! - `read`: an object, from its [`location`]; `head`: what is said of it first; `body`: its bytes; `download`: those of a
+//!   large one, by way of a `spool`, which is a file that is `unnamed`; `fault`: what S3 says instead; `budget` and
+//!   `slots`: how much at a time
 //! - [`extract`]: from bytes to text, by a process of its own; `extraction`: what for; [`splitter`]: from text to chunks,
 //!   in the way that [`chunking`] says; `content`: as they are written
 //! - [`config`]: what the function is told by its environment; `telemetry`: what it tells
@@ -19,9 +20,11 @@ mod body;
 mod budget;
 mod cache;
 mod content;
+mod download;
 mod extraction;
 mod fault;
 mod handle;
+mod head;
 mod load;
 mod policy;
 mod read;
@@ -30,8 +33,10 @@ mod role;
 mod run;
 mod schema;
 mod slots;
+mod spool;
 mod state;
 mod telemetry;
+mod unnamed;
 mod verify;
 
 pub mod amazon;

@@ -1,21 +1,26 @@
 //! One document loaded: read, turned into text, split.
 
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt};
 use sha2::{Digest, Sha256};
+use tokio::task::JoinError;
 use tokio::time::timeout;
 
 use crate::body::{self, Body};
 use crate::chunking::Chunking;
 use crate::content::Chunks;
+use crate::download::Download;
 use crate::extract::{Hint, Refusal, Text};
 use crate::extraction::problem;
+use crate::head::Head;
 use crate::location::Location;
 use crate::queue::{Claim, Content, Outcome};
-use crate::read::{Head, Hold, Opened, Reader, Reading};
+use crate::read::{Hold, Opened, Reader, Reading};
 use crate::reason::{Problem, Reason};
+use crate::spool::Spooled;
 
 /// How long a document may take to arrive and to be read, waiting for its turn not counted.
 const LONGEST: Duration = Duration::from_mins(3);
@@ -128,8 +133,8 @@ async fn try_to_load(reader: &Reader, claim: &Claim, hold: &mut Hold) -> Result<
             extract_hashed(reading, hold, pieces, &hint, head.size).await?
         }
         Body::Parts => {
-            let pieces = reading.parts(&head);
-            extract_hashed(reading, hold, pieces, &hint, head.size).await?
+            let read = timeout(LONGEST, extract_large(reading, hold, &head, &hint)).await;
+            read.map_err(|_elapsed| Problem::timed_out(LONGEST))??
         }
     };
     let content = content(reading, head, sha256);
@@ -180,12 +185,48 @@ async fn extract_hashed(
     Ok((read, digest.finalize().to_vec()))
 }
 
+/// The same of an object that is read in parts.
+async fn extract_large(
+    reading: Reading<'_>,
+    hold: &mut Hold,
+    head: &Head,
+    hint: &Hint,
+) -> Result<(Result<Text, Refusal>, Vec<u8>), Problem> {
+    let extraction = &reading.reader.extraction;
+    if let Some(refusal) = extraction.refuse(head.size) {
+        return Ok((Err(refusal), Vec::new()));
+    }
+    match reading.download(head).await? {
+        Download::All(Spooled { file, hashing }) => {
+            let hashing = async { Ok(hashing.await) };
+            let (read, sha256) =
+                tokio::try_join!(extraction.file_text(file, hint, head.size), hashing)?;
+            Ok((read, hashed(sha256)?))
+        }
+        Download::Hopeless(beginning) => {
+            let beginning = stream::iter([Ok(beginning)]);
+            let read = extract(reading, hold, beginning, hint, head.size).await?;
+            Ok((read, Vec::new()))
+        }
+    }
+}
+
 /// What was read, as chunks.
 async fn split(read: Result<Text, Refusal>, chunking: &Chunking) -> Result<Chunks, Problem> {
     match read {
         Ok(text) => Chunks::of(text, chunking).await,
         Err(refusal) => problem(&refusal).map_or_else(|| Ok(Chunks::default()), Err),
     }
+}
+
+fn hashed(sha256: Result<io::Result<Vec<u8>>, JoinError>) -> Result<Vec<u8>, Problem> {
+    let sha256 = sha256.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+    sha256.map_err(|error| {
+        Problem::new(
+            Reason::Overloaded,
+            format!("what arrived cannot be read again: {error}"),
+        )
+    })
 }
 
 fn sha256(pieces: &[Bytes]) -> Vec<u8> {

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
-use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::types::RequestPayer;
 use tokio::time::timeout;
 
@@ -13,6 +11,7 @@ use crate::body::{Body, collect};
 use crate::budget::{Budget, Share};
 use crate::extraction::Extraction;
 use crate::fault::{Fault, fault};
+use crate::head::Head;
 use crate::location::Location;
 use crate::queue::Version;
 use crate::reason::{Problem, Reason};
@@ -47,15 +46,6 @@ pub(crate) struct Reading<'a> {
     pub(crate) reader: &'a Reader,
     pub(crate) source: &'a Source,
     pub(crate) location: &'a Location,
-}
-
-/// What S3 says of an object before its bytes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Head {
-    pub(crate) etag: Option<String>,
-    pub(crate) version_id: Option<String>,
-    pub(crate) size: u64,
-    pub(crate) content_type: Option<String>,
 }
 
 /// An object whose beginning, at least, could be read.
@@ -107,7 +97,7 @@ impl Reading<'_> {
             let body = Body::Parts;
             return Ok(Opened { head, body, hold });
         }
-        let (head, body) = self.object(&pinned(&head)).await?;
+        let (head, body) = self.object(&head.version()).await?;
         Ok(Opened { head, body, hold })
     }
 
@@ -127,85 +117,17 @@ impl Reading<'_> {
         }
     }
 
-    /// What S3 says of the object.
-    pub(crate) async fn head(self, version: &Version) -> Result<Head, Problem> {
-        let head = self
-            .ask(|access| async move {
-                let asked = self.request_head(&access, version).await;
-                match asked {
-                    Ok(head) => Ok(head),
-                    // The answer to this question has no body, and so no code.
-                    Err(error) if is_mute(&error) => {
-                        match self.get(&access, version, Some("bytes=0-0")).await {
-                            Ok(_) | Err(Fault::Empty) => Err(fault("HeadObject", &error)),
-                            Err(fault) => Err(fault),
-                        }
-                    }
-                    Err(error) => Err(fault("HeadObject", &error)),
-                }
-            })
-            .await?;
-        let is_archived = head.archive_status.is_some()
-            || head
-                .storage_class
-                .as_ref()
-                .is_some_and(|class| matches!(class.as_str(), "GLACIER" | "DEEP_ARCHIVE"));
-        let is_restored = head
-            .restore
-            .as_deref()
-            .is_some_and(|restore| restore.contains("ongoing-request=\"false\""));
-        if is_archived && !is_restored {
-            return Err(Problem::new(
-                Reason::Archived,
-                "the object is in an archive: restore it, then it is loaded",
-            ));
-        }
-        let size = head
-            .content_length
-            .and_then(|size| u64::try_from(size).ok());
-        let head = Head {
-            etag: head.e_tag.map(unquoted),
-            version_id: head.version_id.filter(|version| version != "null"),
-            size: size.unwrap_or_default(),
-            content_type: head.content_type,
-        };
-        self.check(&head, version)?;
-        Ok(head)
-    }
-
-    async fn request_head(
-        self,
-        access: &Access,
-        version: &Version,
-    ) -> Result<HeadObjectOutput, SdkError<aws_sdk_s3::operation::head_object::HeadObjectError>>
-    {
-        access
-            .client
-            .head_object()
-            .bucket(self.location.bucket())
-            .key(self.location.key())
-            .set_version_id(version.version_id.clone())
-            .set_if_match(condition(version))
-            .set_request_payer(self.payer())
-            .set_expected_bucket_owner(self.source.expected_bucket_owner.clone())
-            .send()
-            .await
-    }
-
     /// Asks for all of an object, and reads a small one.
     async fn object(self, version: &Version) -> Result<(Head, Body), Problem> {
         let object = self
             .ask(|access| async move { self.get(&access, version, None).await })
             .await?;
-        let size = object
-            .content_length
-            .and_then(|size| u64::try_from(size).ok());
-        let head = Head {
-            etag: object.e_tag.map(unquoted),
-            version_id: object.version_id.filter(|version| version != "null"),
-            size: size.unwrap_or_default(),
-            content_type: object.content_type,
-        };
+        let head = Head::new(
+            object.e_tag,
+            object.version_id,
+            object.content_length,
+            object.content_type,
+        );
         self.check(&head, version)?;
         let body = if head.size >= LARGE {
             // The documents table was wrong about its size.
@@ -304,7 +226,7 @@ impl Reading<'_> {
         }
     }
 
-    fn check(self, head: &Head, version: &Version) -> Result<(), Problem> {
+    pub(crate) fn check(self, head: &Head, version: &Version) -> Result<(), Problem> {
         if version.etag.is_some() && head.etag.is_some() && version.etag != head.etag {
             return Err(Problem::new(
                 Reason::Superseded,
@@ -336,33 +258,8 @@ impl Reading<'_> {
     }
 }
 
-pub(crate) fn pinned(head: &Head) -> Version {
-    Version {
-        etag: head.etag.clone(),
-        version_id: head.version_id.clone(),
-        size: None,
-    }
-}
-
 /// A version stays what it is; anything else may become another object at any time.
-fn condition(version: &Version) -> Option<String> {
+pub(crate) fn condition(version: &Version) -> Option<String> {
     let etag = version.etag.as_ref()?;
     version.version_id.is_none().then(|| format!("\"{etag}\""))
-}
-
-fn is_mute<E: ProvideErrorMetadata>(
-    error: &SdkError<E, aws_smithy_runtime_api::client::orchestrator::HttpResponse>,
-) -> bool {
-    let status = error
-        .raw_response()
-        .map(|response| response.status().as_u16());
-    error.code().is_none() && matches!(status, Some(400 | 403))
-}
-
-fn unquoted(etag: String) -> String {
-    if etag.starts_with('"') {
-        etag.trim_matches('"').to_owned()
-    } else {
-        etag
-    }
 }

@@ -18,7 +18,9 @@ use std::time::Duration;
 
 use document_loader::extract::refusal::Size;
 use document_loader::extract::{ExtractError, Extractor, Format, Hint, Limits, Refusal, Text};
-use support::{READABLE, extract, extractor, fixture, page, read, tight};
+use support::{
+    READABLE, extract, extract_file, extractor, fixture, noise, page, read, tight, zip_with,
+};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWriteExt as _, ReadBuf};
 
@@ -28,6 +30,8 @@ async fn a_process_reads_what_this_one_would() {
         let here = read(fixture(name), name).unwrap();
         let there = extract(Limits::default(), fixture(name), name).await;
         assert_eq!(there.unwrap(), here, "{name}");
+        let of_file = extract_file(Limits::default(), &fixture(name), name).await;
+        assert_eq!(of_file.unwrap(), here, "{name}");
     }
     for (bytes, key) in [
         (fixture("encrypted.pdf"), "a"),
@@ -38,6 +42,8 @@ async fn a_process_reads_what_this_one_would() {
         (vec![0; 100], "a"),
     ] {
         let here = read(bytes.clone(), key).unwrap_err();
+        let of_file = extract_file(Limits::default(), &bytes, key).await;
+        assert_eq!(of_file.unwrap_err(), here);
         let there = extract(Limits::default(), bytes, key).await;
         assert_eq!(there.unwrap_err(), here);
     }
@@ -129,6 +135,69 @@ async fn a_document_greater_than_allowed_is_refused_before_it_has_arrived() {
     );
     assert!(extract(limits, vec![b'a'; 100_000], "a.txt").await.is_ok());
     assert!(extract(limits, vec![b'a'; 100_001], "a.txt").await.is_err());
+}
+
+#[tokio::test]
+async fn a_file_greater_than_allowed_is_refused() {
+    let limits = Limits {
+        document: 100_000,
+        ..tight()
+    };
+    assert!(
+        extract_file(limits, &vec![b'a'; 100_000], "a.txt")
+            .await
+            .is_ok()
+    );
+    let size = Size::Document;
+    assert_eq!(
+        extract_file(limits, &vec![b'a'; 100_001], "a.txt").await,
+        Err(Refusal::TooLarge {
+            size,
+            limit: 100_000
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_text_that_begins_like_an_archive_is_read_as_a_file_too() {
+    let text = format!("PK\u{3}\u{4}{}", " is how archives begin\n".repeat(10_000));
+    let here = read(text.clone(), "a.txt");
+    let of_file = extract_file(tight(), text.as_bytes(), "a.txt").await;
+    assert_eq!(of_file.clone(), here);
+    assert_eq!(of_file.unwrap().format, Format::Plain);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_pictures_of_a_document_are_not_brought_into_memory() {
+    const MIB: u64 = 1024 * 1024;
+    let picture = noise(1, 1024 * 1024).repeat(40);
+    let document = zip_with(&[("word/media/image1.png", &picture)]);
+    // With the pages of the file, which count as well, there is no room for it a second time.
+    let limits = Limits {
+        memory: 40 * MIB + 48 * MIB,
+        document: 64 * MIB,
+        ..tight()
+    };
+    let read = extract_file(limits, &document, "a.docx").await.unwrap();
+    assert_eq!(read.text.trim(), "A capybara");
+    let refusal = extract(limits, document, "a.docx").await.unwrap_err();
+    assert_eq!(refusal, Refusal::OutOfMemory);
+}
+
+#[tokio::test]
+async fn a_process_with_a_file_that_never_answers_is_ended() {
+    let program = Program::new("sleep 1000");
+    let limits = Limits {
+        wall: Duration::from_millis(200),
+        ..tight()
+    };
+    let file = tempfile::tempfile().unwrap();
+    let read = program
+        .extractor(limits)
+        .extract_file(file, &Hint::default())
+        .await;
+    assert_eq!(refusal(read), Refusal::TooSlow);
 }
 
 #[tokio::test]
@@ -370,7 +439,7 @@ async fn the_process_has_nothing_but_its_document() {
     let limits = until(|| {
         let limits = fs::read_to_string(file("limits")).unwrap();
         limits
-            .contains("Max open files            3 ")
+            .contains("Max open files            0 ")
             .then_some(limits)
     })
     .await;
@@ -378,7 +447,7 @@ async fn the_process_has_nothing_but_its_document() {
         ("Max cpu time", "60"),
         ("Max file size", "0"),
         ("Max core file size", "0"),
-        ("Max open files", "3"),
+        ("Max open files", "0"),
         ("Max address space", "536870912"),
     ] {
         let line = limits.lines().find(|line| line.starts_with(name)).unwrap();

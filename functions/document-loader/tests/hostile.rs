@@ -12,13 +12,15 @@ use document_loader::extract::refusal::Size;
 use document_loader::extract::{Limits, Refusal, Text};
 use nix::sys::resource::{UsageWho, getrusage};
 use support::{
-    BOOK, READABLE, docx, docx_of, epub, extract, fixture, noise, page, pdf, pptx, stream, tight,
-    xlsx, zip,
+    BOOK, READABLE, docx, docx_of, epub, extract, extract_file, fixture, noise, page, pdf, pptx,
+    stream, tight, xlsx, zip,
 };
 
-/// Has a document read, and sees to it that the limit of memory held.
+/// Has a document read, as a file and as it comes, and sees to it that the limit of memory held.
 async fn outcome(limits: Limits, bytes: Vec<u8>, key: &str) -> Result<Text, Refusal> {
+    let of_file = extract_file(limits, &bytes, key).await;
     let outcome = extract(limits, bytes, key).await;
+    assert_eq!(of_file, outcome, "{key}");
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
     let peak = u64::try_from(usage.max_rss()).unwrap();
     // In kilobytes; on macOS in bytes, where the limit is not kept anyway.

@@ -413,6 +413,43 @@ async fn a_large_object_is_read_in_parts_of_one_version() {
     assert_eq!(loader.text(&uri).await, text);
 }
 
+#[tokio::test]
+async fn a_large_document_with_pictures_is_read_and_all_of_it_is_hashed() {
+    let loader = Loader::start().await;
+    let body = in_many_parts();
+    // A part breaks off where some of it has been written and hashed.
+    loader.store.embedded.faults().inject(
+        Fault::CutBody(5_000_000),
+        Target {
+            operation: Some("GetObject".to_owned()),
+            requests: Some(1),
+            ..Target::default()
+        },
+    );
+    let uri = loader.put("report.docx", body.clone()).await;
+    let report = loader.load().await;
+    let error = loader.last_error(&uri).await;
+    assert_eq!(report["loaded"], 1, "{report} {error}");
+    assert_eq!(loader.text(&uri).await, "A capybara");
+    let query = "select content_sha256 = sha256($1) from document_load";
+    let row = loader.sql.query_one(query, &[&body]).await.unwrap();
+    assert!(row.get::<_, bool>(0));
+}
+
+#[tokio::test]
+async fn a_large_film_is_refused_by_its_beginning() {
+    let loader = Loader::start().await;
+    let mut film = b"\0\0\0\x18ftypisom\0\0\x02\0isomiso2".to_vec();
+    film.resize(80 * 1024 * 1024, 0);
+    let uri = loader.put("film.txt", film).await;
+    loader.load().await;
+    assert_eq!(loader.state(&uri).await, "failed: unsupported");
+    let error = loader.last_error(&uri).await;
+    assert!(error.contains("application/mp4"), "{error}");
+    let parts = loader.store.network.requests("bytes=");
+    assert!(parts < 10, "{parts} of 10 were asked for");
+}
+
 /// More parts than are read at a time, of one document.
 fn in_many_parts() -> Vec<u8> {
     let picture = support::document::noise(1, 1024 * 1024).repeat(48);

@@ -3,13 +3,14 @@
 use crate::Failure;
 use crate::reconcile::KEYS;
 
-const PARTS: [&str; 8] = [
+const PARTS: [&str; 9] = [
     "sync",
     "reconcile",
     "indexed",
     "alone",
     "downloads",
     "loader",
+    "large",
     "lambda",
     "store",
 ];
@@ -93,7 +94,7 @@ mod tests {
         let measured = PARTS.map(|part| arguments.includes(part));
         assert_eq!(
             measured,
-            [false, true, false, false, false, false, false, true]
+            [false, true, false, false, false, false, false, false, true]
         );
         assert_eq!(arguments.keys, 100_000);
         assert_eq!(arguments.artifacts, [1_000, 1_000_000]);

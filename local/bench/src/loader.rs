@@ -26,10 +26,10 @@ const BUCKET: &str = "documents";
 const SMALL: usize = 10_000;
 const SMALL_BYTES: usize = 2 * 1024;
 const AT_A_TIME: usize = 64;
-/// Large objects, how many are read at a time, and in which parts: as the function does with its memory.
+/// Large objects, how many are read at a time, and in which parts: as the function does of one source with its memory.
 const LARGE: usize = 4;
 const LARGE_BYTES: usize = 64 * 1024 * 1024;
-const LARGE_AT_A_TIME: usize = 3;
+const LARGE_AT_A_TIME: usize = 2;
 const PART: usize = 8 * 1024 * 1024;
 const PARTS: usize = 4;
 const MEMORY: &str = "2048";
@@ -45,6 +45,15 @@ const EXTERNAL_ID: &str = "bench";
 
 /// Measures small and large documents, then extracting.
 pub(crate) async fn run(folder: &Path) -> Result<(), Failure> {
+    measure(folder, true).await
+}
+
+/// Measures large documents alone.
+pub(crate) async fn run_large(folder: &Path) -> Result<(), Failure> {
+    measure(folder, false).await
+}
+
+async fn measure(folder: &Path, is_all: bool) -> Result<(), Failure> {
     let objects = folder.join("loader-objects");
     write_role(&objects)?;
     let server = Server::start(&objects).await?;
@@ -55,10 +64,14 @@ pub(crate) async fn run(folder: &Path) -> Result<(), Failure> {
          PostgreSQL over TCP; floor = bare GetObject of the same objects at the same concurrency, on one thread as well.\n"
     );
     let loader = Loader::start(cluster.url("holdfast"), &server).await?;
-    small(&loader, &server).await?;
+    if is_all {
+        small(&loader, &server).await?;
+    }
     large(&loader, &server).await?;
     loader.function.kill().await;
-    extraction().await?;
+    if is_all {
+        extraction().await?;
+    }
     println!(
         "\ntargets: >= 0.5 of the floor for small documents, >= 0.8 for large ones; one question to STS for 10,000\n\
          documents; the memory of the function does not grow with its documents\n"

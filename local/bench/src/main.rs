@@ -86,6 +86,8 @@ async fn measure(arguments: &Arguments) -> Result<(), Failure> {
     }
     if arguments.includes("loader") {
         loader::run(folder.path()).await?;
+    } else if arguments.includes("large") {
+        loader::run_large(folder.path()).await?;
     }
     if arguments.includes("lambda") {
         lambda::run(folder.path()).await?;

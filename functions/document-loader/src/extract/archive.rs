@@ -1,7 +1,7 @@
 //! Archives in the format ZIP: what DOCX, XLSX, PPTX and EPUB are made of.
 
 use std::collections::HashMap;
-use std::io::{Cursor, Read, Seek};
+use std::io::{BufReader, Read, Seek};
 
 use zip::ZipArchive;
 use zip::result::ZipError;
@@ -18,7 +18,7 @@ const SMALL: u64 = 4 * 1024 * 1024;
 
 /// An archive that is read within limits.
 pub(crate) struct Archive<R> {
-    zip: ZipArchive<R>,
+    zip: ZipArchive<BufReader<R>>,
     /// By name in lower case, for writers do not agree with themselves.
     entries: HashMap<String, usize>,
     /// How many bytes may still come out of it, of how many.
@@ -26,10 +26,10 @@ pub(crate) struct Archive<R> {
     limit: u64,
 }
 
-impl<'b> Archive<Cursor<&'b [u8]>> {
+impl<R: Read + Seek> Archive<R> {
     /// Opens an archive. It must have its table of contents, and no more parts than allowed.
-    pub(crate) fn open(bytes: &'b [u8], limits: &Limits) -> Result<Self, Refusal> {
-        let zip = ZipArchive::new(Cursor::new(bytes)).map_err(|error| refusal(&error))?;
+    pub(crate) fn open(source: R, limits: &Limits) -> Result<Self, Refusal> {
+        let zip = ZipArchive::new(BufReader::new(source)).map_err(|error| refusal(&error))?;
         if u64::try_from(zip.len()).unwrap_or(u64::MAX) > limits.parts {
             return Err(Refusal::too_large(Size::Parts, limits.parts));
         }
@@ -46,9 +46,7 @@ impl<'b> Archive<Cursor<&'b [u8]>> {
             limit: limits.uncompressed,
         })
     }
-}
 
-impl<R: Read + Seek> Archive<R> {
     /// Whether there is a part of this name.
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.entries.contains_key(&normal(name))

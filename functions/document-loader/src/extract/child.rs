@@ -1,8 +1,8 @@
 //! The process that reads a document: this program, started again with the command `extract`.
 //!
 //! A library that reads documents may be made to crash, to take all memory or to run forever. Here it can do so without
-//! harm: the process has no environment, no files and no connections, cannot open any, and ends with its limits or with
-//! the process that started it.
+//! harm: the process has no environment, no files but its document and no connections, cannot open any, and ends with
+//! its limits or with the process that started it.
 
 use std::ffi::OsString;
 use std::io::{Read as _, Write as _};
@@ -13,13 +13,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nix::sys::resource::{Resource, setrlimit};
 
 use crate::extract::document;
-use crate::extract::format;
+use crate::extract::format::{self, BEGINNING};
+use crate::extract::input::InputFile;
 use crate::extract::protocol::{Answer, COMMAND, Request};
 use crate::extract::refusal::{Refusal, Size, shortened};
 use crate::extract::text::Text;
-
-/// How much of a document is read before it is looked at for the first time.
-const BEGINNING: usize = 64 * 1024;
 
 /// Reads a document if the arguments of this program, without its name, say so.
 ///
@@ -83,17 +81,23 @@ fn confine(request: &Request) -> Result<(), nix::Error> {
     let limit = |resource, value| setrlimit(resource, value, value);
     limit(Resource::RLIMIT_CORE, 0)?;
     limit(Resource::RLIMIT_FSIZE, 0)?;
-    let memory = limit(Resource::RLIMIT_AS, limits.memory);
-    // macOS has no such limit.
-    if cfg!(target_os = "linux") {
-        memory?;
-    }
+    limit_memory(limits.memory)?;
     // The signal of the first limit says what happened, the second one cannot be ignored.
     let seconds = limits.cpu_seconds;
     setrlimit(Resource::RLIMIT_CPU, seconds, seconds.saturating_add(1))?;
-    // The standard ones are open; another one cannot be opened.
-    limit(Resource::RLIMIT_NOFILE, 3)?;
+    // The standard ones are open; another one cannot be opened, not even in the place of one of them.
+    limit(Resource::RLIMIT_NOFILE, 0)?;
     end_with_parent(request.parent)
+}
+
+fn limit_memory(bytes: u64) -> Result<(), nix::Error> {
+    let limited = setrlimit(Resource::RLIMIT_AS, bytes, bytes);
+    // macOS has no such limit.
+    if cfg!(target_os = "linux") {
+        limited
+    } else {
+        Ok(())
+    }
 }
 
 /// Closes the files that whoever started this process forgot to keep to themselves.
@@ -129,10 +133,43 @@ fn end_with_parent(parent: u32) -> Result<(), nix::Error> {
 }
 
 fn read(request: &Request) -> Result<Text, Refusal> {
+    match InputFile::open() {
+        Ok(Some(file)) => read_file(file, request),
+        Ok(None) => read_pipe(request),
+        Err(error) => Err(Refusal::unreadable(&error)),
+    }
+}
+
+/// Reads a document that is there. An archive stays where it is, for most of it may be pictures.
+fn read_file(file: InputFile, request: &Request) -> Result<Text, Refusal> {
+    let limits = &request.limits;
+    if file.length() > limits.document {
+        return Err(Refusal::too_large(Size::Document, limits.document));
+    }
+    let mut beginning = Vec::new();
+    let read = file.clone().take(BEGINNING).read_to_end(&mut beginning);
+    read.map_err(|error| Refusal::unreadable(&error))?;
+    if let Some(refusal) = format::refuse_early(&beginning) {
+        return Err(refusal);
+    }
+    if format::is_archive(&beginning) {
+        // The pages of the file are memory, too.
+        let memory = limits.memory.saturating_sub(file.length());
+        let limited = limit_memory(memory);
+        limited.map_err(|error| Refusal::unreadable(&error.into()))?;
+        return without_panic(|| document::read_archive(file, limits));
+    }
+    let bytes = file.into_bytes();
+    let bytes = bytes.map_err(|error| Refusal::unreadable(&error))?;
+    without_panic(|| document::read(bytes, &request.hint, limits))
+}
+
+/// Reads a document as it comes.
+fn read_pipe(request: &Request) -> Result<Text, Refusal> {
     let limit = request.limits.document;
     let mut bytes = Vec::new();
     let mut input = std::io::stdin().lock();
-    let beginning = u64::try_from(BEGINNING).unwrap_or(u64::MAX).min(limit);
+    let beginning = BEGINNING.min(limit);
     let mut read = |bytes: &mut Vec<u8>, limit| {
         let input = input.by_ref();
         let read = input.take(limit).read_to_end(bytes);

@@ -1,5 +1,9 @@
 //! From the bytes of a document to its text, in this process.
 
+use std::io::{Cursor, Read, Seek};
+
+use bytes::Bytes;
+
 use crate::extract::encoding;
 use crate::extract::format::{self, Format, Hint};
 use crate::extract::limits::Limits;
@@ -26,10 +30,36 @@ pub fn read(bytes: Vec<u8>, hint: &Hint, limits: &Limits) -> Result<Text, Refusa
             html::read(&encoding::decode(&bytes, declared), limits)
         }
         Format::Pdf => pdf::read(bytes, limits),
-        Format::Docx => docx::read(&bytes, limits),
-        Format::Xlsx => xlsx::read(&bytes, limits),
-        Format::Pptx => pptx::read(&bytes, limits),
-        Format::Epub => epub::read(bytes, limits),
+        format @ (Format::Docx | Format::Xlsx | Format::Pptx | Format::Epub) => {
+            from_archive(Cursor::new(Bytes::from(bytes)), format, limits)
+        }
+    }
+}
+
+/// Reads a document that begins like an archive, and of it only the parts that have to do with its text.
+///
+/// # Errors
+/// As of [`read`].
+pub(crate) fn read_archive(
+    source: impl Read + Seek + Clone + 'static,
+    limits: &Limits,
+) -> Result<Text, Refusal> {
+    match format::in_archive(&source, limits)? {
+        format @ Format::Plain => plain::read(format::all(&source)?, format, limits),
+        format => from_archive(source, format, limits),
+    }
+}
+
+fn from_archive(
+    source: impl Read + Seek + Clone + 'static,
+    format: Format,
+    limits: &Limits,
+) -> Result<Text, Refusal> {
+    match format {
+        Format::Xlsx => xlsx::read(source, limits),
+        Format::Pptx => pptx::read(source, limits),
+        Format::Epub => epub::read(source, limits),
+        _ => docx::read(source, limits),
     }
 }
 

@@ -1,30 +1,26 @@
 //! Has documents read by a process of their own, and takes whatever comes of it.
 
+use std::fs::File;
 use std::io;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::pin::pin;
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use tokio::io::{
-    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
-};
-use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
 use crate::extract::format::Hint;
 use crate::extract::limits::Limits;
-use crate::extract::protocol::{Answer, COMMAND, Request, longest_answer};
+use crate::extract::protocol::{COMMAND, Request};
 use crate::extract::refusal::Refusal;
+use crate::extract::reply::{Broken, listen, verdict};
 use crate::extract::text::Text;
 
 /// How much of a document is held here on its way, in bytes.
 const BUFFER: usize = 64 * 1024;
-
-/// How much of what the process complains about is kept, in bytes.
-const COMPLAINT: usize = 4096;
 
 /// Has documents read, each by a process of its own.
 #[derive(Debug, Clone)]
@@ -76,57 +72,94 @@ impl Extractor {
         document: impl AsyncRead,
         hint: &Hint,
     ) -> Result<Text, ExtractError> {
+        let limits = &self.limits;
+        let mut process = self.start(hint, Stdio::piped())?;
+        let input = process.input.take();
+        let input = input.ok_or(ExtractError::Process(io::ErrorKind::BrokenPipe.into()))?;
+        let mut feeding = pin!(feed(document, input, limits));
+        let mut answer = pin!(process.answer(limits));
+        tokio::select! {
+            answer = &mut answer => answer,
+            fed = &mut feeding => match fed.map_err(ExtractError::Document)? {
+                Fed::All => in_time(answer, limits).await,
+                Fed::Stuck => Err(Refusal::TooSlow.into()),
+            }
+        }
+    }
+
+    /// The same of a document that has arrived. The process can read the file, but nothing else is kept from it: nobody
+    /// must be able to write to it any more.
+    ///
+    /// # Errors
+    /// As of [`extract`](Self::extract).
+    pub async fn extract_file(&self, document: File, hint: &Hint) -> Result<Text, ExtractError> {
+        let process = self.start(hint, document.into())?;
+        in_time(process.answer(&self.limits), &self.limits).await
+    }
+
+    fn start(&self, hint: &Hint, input: Stdio) -> Result<Process, ExtractError> {
         let request = Request {
             hint: hint.clone(),
             limits: self.limits,
             parent: std::process::id(),
         };
         let request = serde_json::to_string(&request).map_err(io::Error::from);
-        let mut process = Command::new(&self.program)
+        let mut child = Command::new(&self.program)
             .arg(COMMAND)
             .arg(request.map_err(ExtractError::Process)?)
             .env_clear()
             .current_dir("/")
             .process_group(0)
-            .stdin(Stdio::piped())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .map_err(ExtractError::Process)?;
-        let mut group = Group::of(process.id());
         let missing = || ExtractError::Process(io::ErrorKind::BrokenPipe.into());
-        let input = process.stdin.take().ok_or_else(missing)?;
-        let output = process.stdout.take().ok_or_else(missing)?;
-        let errors = process.stderr.take().ok_or_else(missing)?;
+        Ok(Process {
+            group: Group::of(child.id()),
+            input: child.stdin.take(),
+            output: child.stdout.take().ok_or_else(missing)?,
+            errors: child.stderr.take().ok_or_else(missing)?,
+            child,
+        })
+    }
+}
 
-        let limits = &self.limits;
-        let mut feeding = pin!(feed(document, input, limits));
-        let mut listening = pin!(async {
-            let (reply, complaint) = listen(output, errors, limits).await;
-            if matches!(reply, Err(Broken::TooMuch)) {
-                // It is still writing, and would never end.
-                return Ok((reply, complaint, None));
-            }
-            let status = process.wait().await?;
-            group.is_gone();
-            Ok((reply, complaint, Some(status)))
-        });
-        let heard = tokio::select! {
-            heard = &mut listening => heard,
-            fed = &mut feeding => {
-                if fed.map_err(ExtractError::Document)? == Fed::Stuck {
-                    return Err(Refusal::TooSlow.into());
-                }
-                match timeout(limits.wall, listening).await {
-                    Ok(heard) => heard,
-                    Err(_elapsed) => return Err(Refusal::TooSlow.into()),
-                }
-            }
+/// A process that reads, and the ends of its pipes.
+struct Process {
+    group: Group,
+    child: Child,
+    input: Option<ChildStdin>,
+    output: ChildStdout,
+    errors: ChildStderr,
+}
+
+impl Process {
+    /// What comes of it.
+    async fn answer(mut self, limits: &Limits) -> Result<Text, ExtractError> {
+        let (reply, complaint) = listen(self.output, self.errors, limits).await;
+        let status = if matches!(reply, Err(Broken::TooMuch)) {
+            // It is still writing, and would never end.
+            None
+        } else {
+            let status = self.child.wait().await;
+            let status = status.map_err(ExtractError::Process)?;
+            self.group.is_gone();
+            Some(status)
         };
-        let (reply, complaint, status) = heard.map_err(ExtractError::Process)?;
         Ok(verdict(reply, &complaint, status)?)
     }
+}
+
+/// The answer, if it does not take too long.
+async fn in_time(
+    answer: impl Future<Output = Result<Text, ExtractError>>,
+    limits: &Limits,
+) -> Result<Text, ExtractError> {
+    let in_time = timeout(limits.wall, answer).await;
+    in_time.unwrap_or_else(|_elapsed| Err(Refusal::TooSlow.into()))
 }
 
 /// What became of a document that was handed on.
@@ -155,147 +188,6 @@ async fn feed(document: impl AsyncRead, mut input: ChildStdin, limits: &Limits) 
             Err(_elapsed) => return Ok(Fed::Stuck),
         }
     }
-}
-
-/// Why the output of the process is no answer.
-#[derive(Debug)]
-enum Broken {
-    /// It is longer than any answer can be.
-    TooMuch,
-    /// It is not what was agreed.
-    Invalid(&'static str),
-}
-
-type Reply = Result<Result<Text, Refusal>, Broken>;
-
-/// Reads the answer, and what the process complains about.
-async fn listen(output: ChildStdout, errors: ChildStderr, limits: &Limits) -> (Reply, Vec<u8>) {
-    let mut reply = pin!(reply(output, limits));
-    let mut complaint = pin!(beginning(errors));
-    tokio::select! {
-        reply = &mut reply => match reply {
-            Err(Broken::TooMuch) => (reply, Vec::new()),
-            reply => (reply, complaint.await),
-        },
-        complaint = &mut complaint => (reply.await, complaint),
-    }
-}
-
-async fn reply(output: ChildStdout, limits: &Limits) -> Reply {
-    let unreadable = |_error| Broken::Invalid("it cannot be read");
-    let longest = longest_answer(limits);
-    let mut output = BufReader::new(output);
-    let mut line = Vec::new();
-    let mut first = (&mut output).take(longest);
-    first
-        .read_until(b'\n', &mut line)
-        .await
-        .map_err(unreadable)?;
-    if !line.ends_with(b"\n") {
-        let is_full = u64::try_from(line.len()).is_ok_and(|length| length >= longest);
-        return Err(if is_full {
-            Broken::TooMuch
-        } else {
-            Broken::Invalid("it ends early")
-        });
-    }
-    let answer = serde_json::from_slice(&line);
-    drop(line);
-    match answer.map_err(|_error| Broken::Invalid("it is not JSON as agreed"))? {
-        Answer::Refused(refusal) => {
-            ended(output).await?;
-            Ok(Err(refusal.shortened()))
-        }
-        Answer::Text {
-            format,
-            length,
-            marks,
-        } => {
-            if length > limits.text {
-                return Err(Broken::TooMuch);
-            }
-            let capacity = usize::try_from(length).unwrap_or_default();
-            let mut text = Vec::with_capacity(capacity);
-            (&mut output)
-                .take(length)
-                .read_to_end(&mut text)
-                .await
-                .map_err(unreadable)?;
-            if text.len() != capacity {
-                return Err(Broken::Invalid("the text ends early"));
-            }
-            ended(output).await?;
-            let text = String::from_utf8(text)
-                .map_err(|_error| Broken::Invalid("the text is not UTF-8"))?;
-            if text.contains('\0') {
-                return Err(Broken::Invalid("the text contains NUL"));
-            }
-            Ok(Ok(Text {
-                format,
-                text,
-                marks,
-            }))
-        }
-    }
-}
-
-/// There must be nothing behind an answer.
-async fn ended(mut output: BufReader<ChildStdout>) -> Result<(), Broken> {
-    match output.fill_buf().await {
-        Ok([]) => Ok(()),
-        _ => Err(Broken::TooMuch),
-    }
-}
-
-/// Reads to the end, and keeps the beginning.
-async fn beginning(mut errors: ChildStderr) -> Vec<u8> {
-    let mut kept = Vec::new();
-    let mut buffer = [0; 1024];
-    while let Ok(length @ 1..) = errors.read(&mut buffer).await {
-        let left = COMPLAINT.saturating_sub(kept.len()).min(length);
-        kept.extend_from_slice(buffer.get(..left).unwrap_or_default());
-    }
-    kept
-}
-
-/// What to make of an answer, and of how the process ended.
-fn verdict(reply: Reply, complaint: &[u8], status: Option<ExitStatus>) -> Result<Text, Refusal> {
-    let signal = status.and_then(|status| status.signal());
-    match (reply, signal) {
-        (Err(Broken::TooMuch), _) => Err(Refusal::BrokenProtocol {
-            reason: "it is longer than agreed".to_owned(),
-        }),
-        (_, Some(signal)) => Err(ended_by(signal, &String::from_utf8_lossy(complaint))),
-        (Ok(answer), None) if status.is_some_and(|status| status.success()) => answer,
-        (Ok(_), None) => Err(Refusal::BrokenProtocol {
-            reason: format!("the exit code is not 0: {status:?}"),
-        }),
-        (Err(Broken::Invalid(reason)), None) => Err(Refusal::BrokenProtocol {
-            reason: match status.and_then(|status| status.code()) {
-                None | Some(0) => reason.to_owned(),
-                Some(code) => format!("{reason}, and the exit code is {code}"),
-            },
-        }),
-    }
-}
-
-/// What a signal means that ended the process.
-fn ended_by(signal: i32, complaint: &str) -> Refusal {
-    let name = match Signal::try_from(signal) {
-        Ok(Signal::SIGXCPU) => return Refusal::TooSlow,
-        // Nobody kills it before it has been waited for, but the kernel if there is no memory left.
-        Ok(Signal::SIGKILL) => return Refusal::OutOfMemory,
-        // The words of the standard library, which then aborts.
-        Ok(Signal::SIGABRT) if complaint.contains("memory allocation of") => {
-            return Refusal::OutOfMemory;
-        }
-        Ok(Signal::SIGABRT) if complaint.contains("has overflowed its stack") => {
-            "a stack overflow".to_owned()
-        }
-        Ok(signal) => signal.to_string(),
-        Err(_unknown) => format!("signal {signal}"),
-    };
-    Refusal::Crashed { reason: name }
 }
 
 /// The process and all that it may have started. They end with this value.

@@ -1,6 +1,7 @@
 //! What a document is: by its content, and where that leaves a choice, by its name.
 
 use std::fmt;
+use std::io::{Cursor, Read, Seek};
 
 use encoding_rs::Encoding;
 use file_format::{FileFormat, Kind};
@@ -12,6 +13,9 @@ use crate::extract::limits::Limits;
 use crate::extract::package::Package;
 use crate::extract::refusal::Refusal;
 use crate::extract::xml::{self, Xml};
+
+/// How much of a document is read before it is looked at for the first time, in bytes.
+pub(crate) const BEGINNING: u64 = 64 * 1024;
 
 /// The formats that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -123,11 +127,11 @@ pub fn detect(bytes: &[u8], hint: &Hint, limits: &Limits) -> Result<Format, Refu
         return Err(hint.nothing());
     }
     match Shape::of(bytes) {
-        Shape::Zip => in_zip(bytes, limits),
+        Shape::Zip => in_archive(&Cursor::new(bytes), limits),
         Shape::CompoundFile => Err(in_compound_file(bytes)),
         Shape::Pdf => Ok(Format::Pdf),
         Shape::Text => in_text(bytes, hint),
-        Shape::Other => Err(binary(bytes)),
+        Shape::Other => Err(binary(Cursor::new(bytes))),
     }
 }
 
@@ -148,8 +152,17 @@ pub(crate) fn detect_plain(bytes: &[u8], hint: &Hint) -> Option<Result<Format, R
 /// Whether the beginning of a document is enough to refuse it, without having the rest: pictures, films and whatever
 /// else can only be refused.
 pub(crate) fn refuse_early(beginning: &[u8]) -> Option<Refusal> {
-    let is_other = !beginning.is_empty() && Shape::of(beginning) == Shape::Other;
-    is_other.then(|| binary(beginning))
+    is_hopeless(beginning).then(|| binary(Cursor::new(beginning)))
+}
+
+/// Whether the same is so, without a word about what it is: that takes no library that a document could lead astray.
+pub(crate) fn is_hopeless(beginning: &[u8]) -> bool {
+    !beginning.is_empty() && Shape::of(beginning) == Shape::Other
+}
+
+/// Whether this is the beginning of an archive, whose parts can be read one by one.
+pub(crate) fn is_archive(beginning: &[u8]) -> bool {
+    Shape::of(beginning) == Shape::Zip
 }
 
 /// What a document looks like from outside.
@@ -191,11 +204,20 @@ fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
         .position(|window| window == needle)
 }
 
-fn in_zip(bytes: &[u8], limits: &Limits) -> Result<Format, Refusal> {
-    let mut archive = match Archive::open(bytes, limits) {
+/// The format of what begins like an archive, of which only the parts are read that tell.
+///
+/// # Errors
+/// As of [`detect`].
+pub(crate) fn in_archive<R: Read + Seek + Clone>(
+    source: &R,
+    limits: &Limits,
+) -> Result<Format, Refusal> {
+    let mut archive = match Archive::open(source.clone(), limits) {
         Ok(archive) => archive,
         // A text may begin with these four characters. Then it has none of the others that archives are full of.
-        Err(Refusal::Damaged { .. }) if encoding::is_text(bytes) => return Ok(Format::Plain),
+        Err(Refusal::Damaged { .. }) if encoding::is_text(&all(source)?) => {
+            return Ok(Format::Plain);
+        }
         Err(refusal) => return Err(refusal),
     };
     if let Some(name) = archive.read("mimetype")? {
@@ -212,7 +234,7 @@ fn in_zip(bytes: &[u8], limits: &Limits) -> Result<Format, Refusal> {
         return Ok(Format::Epub);
     }
     drop(archive);
-    in_package(bytes, limits)?.ok_or_else(|| match binary(bytes) {
+    in_package(source, limits)?.ok_or_else(|| match binary(source.clone()) {
         // It has files of these names, but not in the order of things.
         Refusal::Unsupported { detected } if detected.starts_with(OFFICE) => {
             Refusal::damaged("it has no main part")
@@ -226,8 +248,11 @@ const OFFICE: &str = "application/vnd.openxmlformats-officedocument";
 
 /// The format of an Office Open XML package: the outermost element of its main part. Names of files and their order
 /// differ between the programs that write them.
-fn in_package(bytes: &[u8], limits: &Limits) -> Result<Option<Format>, Refusal> {
-    let mut package = Package::open(bytes, limits)?;
+fn in_package<R: Read + Seek + Clone>(
+    source: &R,
+    limits: &Limits,
+) -> Result<Option<Format>, Refusal> {
+    let mut package = Package::open(source.clone(), limits)?;
     let main_part = match package.main_part() {
         Ok((_, main_part)) => main_part,
         Err(Refusal::Damaged { .. }) => return Ok(None),
@@ -259,13 +284,21 @@ fn in_compound_file(bytes: &[u8]) -> Refusal {
     if find(bytes, &name).is_some() {
         return Refusal::Encrypted;
     }
-    match binary(bytes) {
+    match binary(Cursor::new(bytes)) {
         // Its directory is damaged.
         Refusal::Unsupported { detected } if detected == UNKNOWN => {
             Refusal::unsupported("application/x-cfb")
         }
         refusal => refusal,
     }
+}
+
+/// All the bytes, in memory.
+pub(crate) fn all(source: &(impl Read + Clone)) -> Result<Vec<u8>, Refusal> {
+    let mut bytes = Vec::new();
+    let read = source.clone().read_to_end(&mut bytes);
+    read.map_err(|error| Refusal::unreadable(&error))?;
+    Ok(bytes)
 }
 
 /// The media type of what nothing is known of.
@@ -345,11 +378,16 @@ pub(crate) fn declared_encoding(html: &[u8]) -> Option<&'static Encoding> {
 }
 
 /// Refuses what is not text, by the name that others have for it.
-fn binary(bytes: &[u8]) -> Refusal {
-    // What is damaged inside is still what it begins as.
-    let format = match FileFormat::from_reader(std::io::Cursor::new(bytes)) {
+fn binary<R: Read + Seek + Clone>(source: R) -> Refusal {
+    let format = match FileFormat::from_reader(source.clone()) {
         Ok(format) if format != FileFormat::default() => format,
-        _ => FileFormat::from_bytes(bytes),
+        // What is damaged inside is still what it begins as.
+        _ => {
+            let mut beginning = Vec::new();
+            // What cannot be read has no name either.
+            let _length = source.take(BEGINNING).read_to_end(&mut beginning);
+            FileFormat::from_bytes(&beginning)
+        }
     };
     let detected = format.media_type().to_owned();
     match format.kind() {

@@ -12,10 +12,12 @@
 mod archive;
 mod block;
 mod extractor;
+mod input;
 mod limits;
 mod package;
 mod protocol;
 mod reader;
+mod reply;
 mod text;
 mod writer;
 mod xml;

@@ -1,6 +1,6 @@
 //! Packages of Office Open XML (ECMA-376 part 2): parts, and how they relate.
 
-use std::io::Cursor;
+use std::io::{Read, Seek};
 
 use crate::extract::archive::Archive;
 use crate::extract::limits::Limits;
@@ -8,8 +8,8 @@ use crate::extract::refusal::Refusal;
 use crate::extract::xml::{self, Xml};
 
 /// A package that is read within limits.
-pub(crate) struct Package<'b> {
-    archive: Archive<Cursor<&'b [u8]>>,
+pub(crate) struct Package<R> {
+    archive: Archive<R>,
 }
 
 /// That one part uses another.
@@ -22,9 +22,9 @@ pub(crate) struct Relationship {
     pub(crate) target: String,
 }
 
-impl<'b> Package<'b> {
-    pub(crate) fn open(bytes: &'b [u8], limits: &Limits) -> Result<Self, Refusal> {
-        let archive = Archive::open(bytes, limits)?;
+impl<R: Read + Seek> Package<R> {
+    pub(crate) fn open(source: R, limits: &Limits) -> Result<Self, Refusal> {
+        let archive = Archive::open(source, limits)?;
         Ok(Self { archive })
     }
 

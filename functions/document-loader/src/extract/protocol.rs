@@ -1,8 +1,9 @@
 //! What the process that reads a document is told, and what it answers.
 //!
-//! It is told by its arguments: [`COMMAND`], then a [`Request`] in JSON. The document is its standard input. Its standard
-//! output is an [`Answer`] in JSON, which is one line, and behind it the text, which is UTF-8 of the length that the answer
-//! says; nothing else, and the exit code 0. Whatever differs from this is a broken answer.
+//! It is told by its arguments: [`COMMAND`], then a [`Request`] in JSON. The document is its standard input: a
+//! file that has all of it, or a pipe through which it comes. Its standard output is an [`Answer`] in JSON, which is one
+//! line, and behind it the text, which is UTF-8 of the length that the answer says; nothing else, and the exit code 0.
+//! Whatever differs from this is a broken answer.
 
 use serde::{Deserialize, Serialize};
 

@@ -78,6 +78,20 @@ pub(crate) async fn extract(
     }
 }
 
+/// Has a document read by a process of its own, as a file.
+pub(crate) async fn extract_file(limits: Limits, bytes: &[u8], key: &str) -> Result<Text, Refusal> {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    match extractor(limits)
+        .extract_file(file, &Hint::of_key(key))
+        .await
+    {
+        Ok(text) => Ok(text),
+        Err(ExtractError::Refused(refusal)) => Err(refusal),
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
 /// An archive of these files.
 pub(crate) fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));

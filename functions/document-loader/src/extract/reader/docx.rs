@@ -1,6 +1,7 @@
 //! Documents of word processors: DOCX (`WordprocessingML`, ECMA-376 part 1, 17).
 
 use std::collections::HashMap;
+use std::io::{Read, Seek};
 
 use crate::extract::block::{Block, Composer};
 use crate::extract::format::Format;
@@ -15,8 +16,8 @@ use crate::extract::xml::{self, Element, Xml};
 const CHAIN: usize = 16;
 
 /// Reads a document.
-pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Result<Text, Refusal> {
-    let mut package = Package::open(bytes, limits)?;
+pub(crate) fn read(source: impl Read + Seek, limits: &Limits) -> Result<Text, Refusal> {
+    let mut package = Package::open(source, limits)?;
     let (name, document) = package.main_part()?;
     let related = package.relationships(&name)?;
     let mut part = |kind: &str| match related.iter().find(|part| part.kind == kind) {

@@ -1,6 +1,6 @@
 //! Books: EPUB 2 and 3. Chapters come in their reading order.
 
-use std::io::Cursor;
+use std::io::{BufReader, Read, Seek};
 
 use rbook::Epub;
 
@@ -21,8 +21,11 @@ const FONTS: [&str; 2] = [
 ];
 
 /// Reads a document.
-pub(crate) fn read(bytes: Vec<u8>, limits: &Limits) -> Result<Text, Refusal> {
-    let mut archive = Archive::open(&bytes, limits)?;
+pub(crate) fn read(
+    source: impl Read + Seek + Clone + 'static,
+    limits: &Limits,
+) -> Result<Text, Refusal> {
+    let mut archive = Archive::open(source.clone(), limits)?;
     if let Some(encryption) = archive.read("META-INF/encryption.xml")?
         && is_encrypted(&encryption)?
     {
@@ -33,7 +36,7 @@ pub(crate) fn read(bytes: Vec<u8>, limits: &Limits) -> Result<Text, Refusal> {
     drop(archive);
     let book = Epub::options()
         .skip_toc(true)
-        .read(Cursor::new(bytes))
+        .read(BufReader::new(source))
         .map_err(Refusal::damaged)?;
     let mut composer = Composer::new(Writer::new(limits));
     for chapter in book.reader() {

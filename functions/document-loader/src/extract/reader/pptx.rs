@@ -1,5 +1,7 @@
 //! Presentations: PPTX (`PresentationML`, ECMA-376 part 1, 19). A slide is a page, its title a heading.
 
+use std::io::{Read, Seek};
+
 use crate::extract::block::{Block, Composer};
 use crate::extract::format::Format;
 use crate::extract::limits::Limits;
@@ -10,8 +12,8 @@ use crate::extract::writer::Writer;
 use crate::extract::xml::{self, Element, Xml};
 
 /// Reads a document.
-pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Result<Text, Refusal> {
-    let mut package = Package::open(bytes, limits)?;
+pub(crate) fn read(source: impl Read + Seek, limits: &Limits) -> Result<Text, Refusal> {
+    let mut package = Package::open(source, limits)?;
     let (name, presentation) = package.main_part()?;
     let related = package.relationships(&name)?;
     let mut composer = Composer::new(Writer::new(limits));

@@ -1,6 +1,6 @@
 //! Workbooks: XLSX. A sheet is a section, a row of cells a row of a table.
 
-use std::io::Cursor;
+use std::io::{BufReader, Read, Seek};
 
 use calamine::{DataRef, Reader as _, SheetType, Xlsx, XlsxError};
 
@@ -16,10 +16,10 @@ use crate::extract::writer::Writer;
 const EMPTY: u32 = 20;
 
 /// Reads a document.
-pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Result<Text, Refusal> {
+pub(crate) fn read(source: impl Read + Seek + Clone, limits: &Limits) -> Result<Text, Refusal> {
     // The library has no limits of its own.
-    Archive::open(bytes, limits)?.check()?;
-    let mut workbook = Xlsx::new(Cursor::new(bytes)).map_err(|error| refusal(&error))?;
+    Archive::open(source.clone(), limits)?.check()?;
+    let mut workbook = Xlsx::new(BufReader::new(source)).map_err(|error| refusal(&error))?;
     let sheets = workbook.sheets_metadata().to_vec();
     let mut composer = Composer::new(Writer::new(limits));
     for sheet in sheets {
@@ -32,7 +32,7 @@ pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Result<Text, Refusal> {
 
 /// Reads the cells as they come. What the sheet says of its dimensions may be a lie, and is not asked for.
 fn read_sheet(
-    workbook: &mut Xlsx<Cursor<&[u8]>>,
+    workbook: &mut Xlsx<impl Read + Seek>,
     name: &str,
     composer: &mut Composer,
 ) -> Result<(), Refusal> {
