@@ -7,6 +7,7 @@
 //!   in it; `members`: how artifacts refer to each other
 //! - [`rebuild`]: the bucket and the index compared
 //! - `access`: calls of tokens and failed logins, counted over all instances
+//! - `trail`: how far the audit trail was verified
 //!
 //! Two writes to two places cannot be one. So each change of a record is *announced* by a row in the database, made in
 //! the bucket, and *settled* by one statement that writes the index and takes the announcement back:
@@ -41,6 +42,7 @@ mod removal;
 mod row;
 mod schema;
 mod search;
+mod trail;
 
 use std::future::ready;
 use std::sync::Arc;
