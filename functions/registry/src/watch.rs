@@ -164,11 +164,9 @@ impl<'a> Watch<'a> {
             note: Note::default(),
             broken: BTreeSet::new(),
         };
-        if order.restart || order.from.is_some() {
-            watch.note.origin.clone_from(&order.from);
-            return Ok(watch);
-        }
+        let is_forgotten = order.restart || order.from.is_some();
         match watch.kept.as_deref().map(|kept| trail.open_note(kept)) {
+            _ if is_forgotten => watch.note.origin.clone_from(&order.from),
             Some(Ok(note)) => watch.note = note,
             Some(Err(problem)) => watch.tell(format!(
                 "the note of how far the audit trail was verified {problem}"
@@ -180,6 +178,10 @@ impl<'a> Watch<'a> {
 
     /// To the end, and then from the beginning.
     async fn walk(&mut self, order: &Order, deadline: Instant) -> Result<Progress, Failure> {
+        // What was to be forgotten, or is not believed, is so for the next invocation as well.
+        if self.note == Note::of(order.from.clone()) && !self.keep().await? {
+            return Ok(Progress::Running);
+        }
         loop {
             let before = self.note.reached.clone();
             let from = before.as_ref().map(|reached| &reached.head);
@@ -206,8 +208,18 @@ impl<'a> Watch<'a> {
 
     /// From the beginning, if that is due.
     async fn round(&mut self, order: &Order, deadline: Instant) -> Result<Progress, Failure> {
-        if self.note.round.is_none() && !self.is_due(order) {
-            return Ok(Progress::Finished);
+        if self.note.round.is_none() {
+            if !self.is_due(order) {
+                return Ok(Progress::Finished);
+            }
+            // Once begun, it is gone on with until it has come to the end.
+            self.note.round = Some(Reached {
+                head: self.note.origin.clone().unwrap_or_else(Head::none),
+                entries: 0,
+            });
+            if !self.keep().await? {
+                return Ok(Progress::Running);
+            }
         }
         let known = self
             .note
@@ -216,9 +228,8 @@ impl<'a> Watch<'a> {
             .map(|reached| reached.head.clone());
         loop {
             let before = self.note.round.clone();
-            let from = before.as_ref().map(|reached| &reached.head);
-            let from = from.or(self.note.origin.as_ref());
-            let step = self.step(from.cloned(), known.clone(), deadline).await?;
+            let from = before.as_ref().map(|reached| reached.head.clone());
+            let step = self.step(from, known.clone(), deadline).await?;
             let verified = match step {
                 Step::Sound(verified) => verified,
                 Step::Broken => return Ok(Progress::Broken),

@@ -31,6 +31,16 @@ pub(crate) struct Reached {
     pub(crate) entries: u64,
 }
 
+impl Note {
+    /// Nothing is known of a trail that begins there.
+    pub(crate) fn of(origin: Option<Head>) -> Self {
+        Self {
+            origin,
+            ..Self::default()
+        }
+    }
+}
+
 impl Trail {
     /// The note, sealed.
     ///

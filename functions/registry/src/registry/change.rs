@@ -86,7 +86,7 @@ impl Registry {
             let mut old = None;
             if moves {
                 let taken = claim::take(&self.objects, kind, &change.source, id);
-                let (standing, taken) = join(self.claim_of(&record), taken).await;
+                let (standing, taken) = Box::pin(join(self.claim_of(&record), taken)).await;
                 *held = Some(taken?);
                 old = standing?;
             }
@@ -113,7 +113,7 @@ impl Registry {
                         claim::release(&self.objects, old).await;
                     }
                 };
-                join(announced.written(&next, &etag), released).await;
+                Box::pin(join(announced.written(&next, &etag), released)).await;
                 return Ok((next, etag));
             }
             announced.nothing().await;

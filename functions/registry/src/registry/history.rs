@@ -36,7 +36,7 @@ impl Registry {
                 None => Ok(()),
             }
         };
-        match join(noted, self.announce(id)).await {
+        match Box::pin(join(noted, self.announce(id))).await {
             (Ok(()), announced) => announced,
             (Err(error), announced) => {
                 if let Ok(announced) = announced {

@@ -51,7 +51,7 @@ impl Registry {
                     None => Ok(()),
                 }
             };
-            let (ties, noted) = join(self.ties_in_time(&member), noted).await;
+            let (ties, noted) = Box::pin(join(self.ties_in_time(&member), noted)).await;
             noted?;
             let Some(ties) = ties? else {
                 let snapshot = record.snapshot();

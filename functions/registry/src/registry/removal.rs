@@ -40,8 +40,8 @@ impl Registry {
                     };
                     let (folder, archives) = (key::folder(id), key::archives(id));
                     let (files, archives) = (self.delete_all(&folder), self.delete_all(&archives));
-                    let (_, (), files, archives) =
-                        join4(announced.gone(), released, files, archives).await;
+                    let ((), (), files, archives) =
+                        Box::pin(join4(announced.gone(), released, files, archives)).await;
                     files?;
                     archives?;
                     return Ok(record);
