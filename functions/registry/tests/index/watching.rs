@@ -61,11 +61,9 @@ async fn what_was_removed_changed_or_moved_is_told_with_its_place() {
     let third = read(&objects, 3).await;
     let fourth = read(&objects, 4).await;
     let text = String::from_utf8(third.clone()).unwrap();
-    let without_entry = {
-        let begin = text.find(r#"{"user""#).unwrap();
-        let end = text.find(r#"],"batches""#).unwrap();
-        text.replace(&text[begin..end], "")
-    };
+    let (before, entry) = text.split_once(r#"{"user""#).unwrap();
+    let (_, after) = entry.split_once(r#"],"batches""#).unwrap();
+    let without_entry = format!(r#"{before}],"batches"{after}"#);
     let rated = text.replace("DOWNLOAD", "RATE");
     let cases = [
         (vec![(3, None)], "block 3 of the audit trail is missing"),
