@@ -49,10 +49,10 @@ pub(crate) async fn run(folder: &Path, sizes: &[usize]) -> Result<(), Failure> {
     println!(
         "registry with an index: PostgreSQL and the embedded S3 over TCP, every commit and every object forced to the\n\
          disk. Milliseconds without a network in front; storage is the same calls made alone, one after the other, in\n\
-         the same minute; overhead is the difference, below zero where the registry makes them at the same time. Own is what is\n\
-         left of an answer when the time is taken off during which S3 or PostgreSQL was asked. A statement of each operation counts the token's calls. CPU is\n\
-         that of the one thread that serves {CONNECTIONS} connections, for each answer; it does not depend on who else\n\
-         computes.\n"
+         the same minute; overhead is the difference, below zero where the registry makes them at the same time. Own is\n\
+         what is left of an answer when the time is taken off during which S3 or PostgreSQL was asked. A statement of each\n\
+         operation counts the token's calls. CPU is that of the one thread that serves {CONNECTIONS} connections, for each\n\
+         answer; it does not depend on who else computes.\n"
     );
     for artifacts in sizes {
         let url = cluster.database(&format!("artifacts_{artifacts}")).await?;
