@@ -36,6 +36,17 @@ pub struct IndexConfig {
     pub log_level: Option<LogLevel>,
 }
 
+/// What verifies the audit trail asks nobody, and needs the keys that it is sealed with.
+#[derive(Debug, Clone)]
+pub struct AuditConfig {
+    /// Where the trail is kept: `USE_S3` and what follows it.
+    pub storage: Chain,
+    /// The keys.
+    pub access: access::given::Given,
+    /// `LOG_LEVEL`, where the deployment names none.
+    pub log_level: Option<LogLevel>,
+}
+
 impl FromEnv for Config {
     fn from_env(env: &mut Env) -> Option<Self> {
         let storage = chain(env);
@@ -60,6 +71,20 @@ impl FromEnv for IndexConfig {
         let log_level = env.optional("LOG_LEVEL");
         Some(Self {
             storage: storage?,
+            log_level: log_level?,
+        })
+    }
+}
+
+impl FromEnv for AuditConfig {
+    fn from_env(env: &mut Env) -> Option<Self> {
+        let storage = chain(env);
+        let is_production = is_production(env);
+        let access = access::given::Given::from_env(env, is_production);
+        let log_level = env.optional("LOG_LEVEL");
+        Some(Self {
+            storage: storage?,
+            access: access?,
             log_level: log_level?,
         })
     }

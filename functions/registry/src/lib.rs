@@ -17,7 +17,7 @@
 //! - [`content`]: the files that artifacts hold, which clients send to S3 and get from there
 //! - [`access`]: who may do what, and [`audit`]: what was done
 //! - [`backend`]: all that on one store, and [`storage`]: which store it is, and what is done when it is gone
-//! - [`schedule`]: what keeps the index in step, as a function of its own
+//! - [`schedule`]: what keeps the index in step, and [`watch`]: what verifies the trail, as functions of their own
 //! - [`http`]: all that for clients of HTTP, and `page`: for people
 //! - [`config`]: what the function is told by its environment
 
@@ -51,5 +51,6 @@ pub mod source;
 pub mod storage;
 pub mod store;
 pub mod upstream;
+pub mod watch;
 
 pub use config::Config;

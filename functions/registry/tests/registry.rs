@@ -442,6 +442,8 @@ async fn five_hundred_artifacts_are_eight_rounds_cold_and_one_listing_warm() {
     for created in join_all(writers).await {
         created.unwrap();
     }
+    // Whoever asks first makes the index.
+    everything(&writer).await;
     store.faults().set_latency(Duration::from_millis(15));
     let counter = Counter::default();
     let registry = indexes.registry(&counter.bucket(&store));

@@ -137,7 +137,8 @@ pub struct Head {
 }
 
 impl Head {
-    pub(super) fn none() -> Self {
+    /// Before the first block.
+    pub(crate) fn none() -> Self {
         Self {
             sequence: 0,
             hash: Hash::none(),

@@ -67,6 +67,7 @@ mod anchor;
 mod batch;
 mod entry;
 mod fold;
+mod note;
 mod place;
 mod verify;
 mod write;
@@ -79,6 +80,7 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 
 pub use entry::{Action, Actor, Entry, Hash, Head, InvalidHead, Subject};
+pub(crate) use note::{Note, Reached};
 pub use verify::{Problem, Verified, VerifyError};
 
 use crate::access::token::Keys;

@@ -20,7 +20,6 @@ use super::origin::Origin;
 use crate::access::Caller;
 use crate::access::user::Permission;
 use crate::artifact::{Id, Kind};
-use crate::audit::Action;
 use crate::cost::{Cost, Dependencies};
 use crate::evidence::{Evidence, is_repository_id};
 use crate::lineage::{Externals, Graph};
@@ -145,10 +144,7 @@ pub(super) async fn rate_model(
     Writing(registry): Writing,
 ) -> Result<Response, Problem> {
     caller.must(Permission::Download)?;
-    let (record, snapshot) = registry.rate(&id.parse()?).await?;
-    registry
-        .audit(&caller.actor(), &record, Action::Rate)
-        .await?;
+    let (record, snapshot) = registry.rate_for(&caller.actor(), &id.parse()?).await?;
     let mut answer = RatingAnswer::from(snapshot.rating);
     if reasons.explain == Switch(true) {
         answer.explanation = Some(snapshot.explanation);

@@ -1,6 +1,7 @@
 //! How artifacts refer to each other.
 
 use std::collections::HashSet;
+use std::time::Instant;
 
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -52,7 +53,7 @@ impl Index {
     }
 
     /// Whom references may mean by these keys: enough to tell for each key whom an artifact means that is not the
-    /// artifact itself, which is the first one in the order of places.
+    /// artifact itself, which is the first one in the order of places; as they were at this moment or later.
     ///
     /// # Errors
     ///
@@ -61,9 +62,10 @@ impl Index {
         &self,
         objects: &Objects,
         keys: &[K],
+        moment: Instant,
     ) -> Result<Vec<Member>, IndexError> {
         let keys = &as_stored(keys);
-        let rows = self.ask(objects, |session| async move {
+        let rows = self.ask_since(objects, moment, |session| async move {
             let parameters: [Parameter<'_>; 1] = [(keys, Type::TEXT_ARRAY)];
             session.client().query_typed(BY_KEY, &parameters).await
         });
@@ -71,7 +73,7 @@ impl Index {
     }
 
     /// Who refers to something by one of these keys, whomever that means: at most `limit` behind the artifact `after`, in
-    /// the order of places.
+    /// the order of places; as they were at this moment or later.
     ///
     /// # Errors
     ///
@@ -80,13 +82,13 @@ impl Index {
         &self,
         objects: &Objects,
         keys: &[K],
-        after: Option<&Id>,
-        limit: usize,
+        (after, limit): (Option<&Id>, usize),
+        moment: Instant,
     ) -> Result<Vec<Member>, IndexError> {
         let keys = &as_stored(keys);
         let after = &after.map(place).unwrap_or_default();
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = self.ask(objects, |session| async move {
+        let rows = self.ask_since(objects, moment, |session| async move {
             let parameters: [Parameter<'_>; 3] = [
                 (keys, Type::TEXT_ARRAY),
                 (after, Type::TEXT),

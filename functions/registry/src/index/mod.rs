@@ -7,6 +7,7 @@
 //!   in it; `members`: how artifacts refer to each other
 //! - [`rebuild`]: the bucket and the index compared
 //! - `access`: calls of tokens and failed logins, counted over all instances
+//! - `trail`: how far the audit trail was verified
 //!
 //! Two writes to two places cannot be one. So each change of a record is *announced* by a row in the database, made in
 //! the bucket, and *settled* by one statement that writes the index and takes the announcement back:
@@ -41,9 +42,10 @@ mod removal;
 mod row;
 mod schema;
 mod search;
+mod trail;
 
 use std::future::ready;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use shared::database::Database;
@@ -79,6 +81,8 @@ const STANDING: &str = "
 pub struct Index {
     connections: Connections,
     store: String,
+    /// The last moment of which it is known that all changes before it are settled.
+    settled: Mutex<Option<std::time::Instant>>,
 }
 
 /// Why the index did not do something: one variant per decision a caller can take.
@@ -120,6 +124,7 @@ impl Index {
         Self {
             connections: Connections::new(database),
             store: store.into(),
+            settled: Mutex::default(),
         }
     }
 
@@ -158,10 +163,29 @@ impl Index {
     where
         F: Future<Output = Result<T, tokio_postgres::Error>>,
     {
+        self.ask_since(objects, std::time::Instant::now(), question)
+            .await
+    }
+
+    /// The answer to a question, once all changes are settled that were made before `moment`: the second question of a
+    /// request need not look after them again.
+    async fn ask_since<T, F>(
+        &self,
+        objects: &Objects,
+        moment: std::time::Instant,
+        question: impl Fn(Arc<Session>) -> F,
+    ) -> Result<T, IndexError>
+    where
+        F: Future<Output = Result<T, tokio_postgres::Error>>,
+    {
+        if self.settled().is_some_and(|settled| settled >= moment) {
+            return Ok(self.connections.run(PATIENCE, question).await?);
+        }
         let deadline = Instant::now() + PATIENCE;
         let mut looked: Vec<String> = Vec::new();
         loop {
             let (known, question) = (&looked, &question);
+            let begun = std::time::Instant::now();
             let asked = self.connections.run(PATIENCE, move |session| {
                 let answer = question(Arc::clone(&session));
                 // One round trip; but what is due must be known before the answer is made, or what another instance
@@ -178,6 +202,8 @@ impl Index {
                 }
             }
             if standing.due.is_empty() {
+                let mut settled = self.settled();
+                *settled = (*settled).max(Some(begun));
                 return Ok(answer);
             }
             if Instant::now() >= deadline {
@@ -186,6 +212,10 @@ impl Index {
             self.heal(objects, &standing.due).await?;
             looked.extend(standing.due);
         }
+    }
+
+    fn settled(&self) -> std::sync::MutexGuard<'_, Option<std::time::Instant>> {
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes an index that has never been, or was emptied.

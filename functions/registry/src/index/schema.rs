@@ -11,6 +11,7 @@ const MIGRATIONS: Migrations = Migrations {
         include_str!("../../migrations/1_index.sql"),
         include_str!("../../migrations/2_access.sql"),
         include_str!("../../migrations/3_whole.sql"),
+        include_str!("../../migrations/4_trail.sql"),
     ],
 };
 
@@ -21,7 +22,7 @@ const LOOK: &str = "
         exists (
             select from
                 unnest(array['registry_artifact', 'registry_relation', 'registry_unsettled', 'registry_rebuild',
-                    'registry_token', 'registry_login']) as own (name),
+                    'registry_token', 'registry_login', 'registry_trail']) as own (name),
                 unnest(array['select', 'insert', 'update', 'delete']) as needed (privilege)
             where not has_table_privilege(own.name, needed.privilege)
         ),
@@ -70,7 +71,7 @@ pub(super) async fn prepare(client: &Client) -> Result<Abilities, Unfit> {
     if row.try_get(1)? {
         let advice = grant(
             &["select", "insert", "update", "delete"],
-            "registry_artifact, registry_relation, registry_unsettled, registry_rebuild, registry_token, registry_login",
+            "registry_artifact, registry_relation, registry_unsettled, registry_rebuild, registry_token, registry_login, registry_trail",
             &role,
         );
         return Err(Unfit::Rights { role, advice });

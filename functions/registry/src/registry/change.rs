@@ -1,3 +1,5 @@
+use futures_util::future::join;
+
 use super::{Error, Registry, TRIES};
 use crate::artifact::{Id, Kind};
 use crate::audit::{Action, Actor};
@@ -35,12 +37,14 @@ impl Registry {
         change: &Change,
     ) -> Result<(Record, Etag), Error> {
         // What is refused anyway costs no look-up.
-        self.read_to_change(kind, id, change).await?;
-        claim::check(&self.objects, kind, &change.source, Some(id)).await?;
+        let claimed = claim::check(&self.objects, kind, &change.source, Some(id));
+        let (read, claimed) = join(self.read_to_change(kind, id, change), claimed).await;
+        let read = read?;
+        claimed?;
         let evidence = self.ingest.look(&change.source, kind).await;
         let mut held = None;
         let updated = self
-            .update_holding(kind, id, change, evidence.as_ref(), &mut held)
+            .update_holding(kind, id, change, evidence.as_ref(), read, &mut held)
             .await;
         if let (Err(error), Some(held)) = (&updated, held)
             && !matches!(error, Error::Store(_))
@@ -56,11 +60,17 @@ impl Registry {
         id: &Id,
         change: &Change,
         evidence: Option<&Evidence>,
+        read: (Record, Etag),
         held: &mut Option<Held>,
     ) -> Result<(Record, Etag), Error> {
         let mut is_noted = false;
+        // If it has changed since, writing it fails.
+        let mut read = Some(read);
         for _ in 0..TRIES {
-            let (record, etag) = self.read_to_change(kind, id, change).await?;
+            let (record, etag) = match read.take() {
+                Some(read) => read,
+                None => self.read_to_change(kind, id, change).await?,
+            };
             let mut next = record.clone();
             next.revision += 1;
             next.updated_at = Some(record::now());
@@ -75,15 +85,15 @@ impl Registry {
             self.admit(&mut next, self.ingest.gate()).await?;
             let mut old = None;
             if moves {
-                old = self.claim_of(&record).await?;
-                *held = Some(claim::take(&self.objects, kind, &change.source, id).await?);
-            }
-            if !is_noted {
-                self.audit(&change.user, &record, Action::Update).await?;
-                is_noted = true;
+                let taken = claim::take(&self.objects, kind, &change.source, id);
+                let (standing, taken) = Box::pin(join(self.claim_of(&record), taken)).await;
+                *held = Some(taken?);
+                old = standing?;
             }
             let (key, bytes) = (key::record(id), next.to_bytes());
-            let announced = self.announce(id).await?;
+            let entry = (&change.user, &record, Action::Update);
+            let announced = self.prepare(id, (!is_noted).then_some(entry)).await?;
+            is_noted = true;
             let written = match self.objects.replace(&key, bytes.clone(), &etag).await {
                 Ok(etag) => Some(etag),
                 Err(StoreError::Changed) => self.is_ours(&key, &bytes).await?,
@@ -98,10 +108,12 @@ impl Registry {
                 }
             };
             if let Some(etag) = written {
-                announced.written(&next, &etag).await;
-                if let Some(old) = old {
-                    claim::release(&self.objects, old).await;
-                }
+                let released = async {
+                    if let Some(old) = old {
+                        claim::release(&self.objects, old).await;
+                    }
+                };
+                Box::pin(join(announced.written(&next, &etag), released)).await;
                 return Ok((next, etag));
             }
             announced.nothing().await;

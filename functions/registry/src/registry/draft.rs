@@ -65,13 +65,10 @@ impl Registry {
         self.admit(&mut record, threshold).await?;
         for _ in 0..TRIES {
             let held = claim::take(&self.objects, kind, &source, &record.id).await?;
-            if let Err(error) = self.audit(&user, &record, Action::Create).await {
-                claim::release(&self.objects, held).await;
-                return Err(error);
-            }
             let (key, bytes) = (key::record(&record.id), record.to_bytes());
             let id = record.id.clone();
-            let announced = match self.announce(&id).await {
+            let entry = (&user, &record, Action::Create);
+            let announced = match self.prepare(&id, Some(entry)).await {
                 Ok(announced) => announced,
                 Err(error) => {
                     claim::release(&self.objects, held).await;

@@ -1,8 +1,10 @@
+use futures_util::future::join;
 use time::OffsetDateTime;
 
 use super::{Error, Registry};
 use crate::artifact::{Id, Kind};
 use crate::audit::{Action, Actor, Entry, Subject, Trail};
+use crate::index::Announcement;
 use crate::record::Record;
 
 impl Registry {
@@ -19,6 +21,30 @@ impl Registry {
     /// [`Error::Audit`].
     pub async fn audit(&self, user: &Actor, record: &Record, action: Action) -> Result<(), Error> {
         self.note(user, record.into(), action).await
+    }
+
+    /// What must be there before an artifact changes, both at once: the entry of who changes it, unless there is one already,
+    /// and the announcement to the index.
+    pub(super) async fn prepare<'a>(
+        &'a self,
+        id: &'a Id,
+        entry: Option<(&Actor, &Record, Action)>,
+    ) -> Result<Announcement<'a>, Error> {
+        let noted = async {
+            match entry {
+                Some((user, record, action)) => self.audit(user, record, action).await,
+                None => Ok(()),
+            }
+        };
+        match Box::pin(join(noted, self.announce(id))).await {
+            (Ok(()), announced) => announced,
+            (Err(error), announced) => {
+                if let Ok(announced) = announced {
+                    announced.nothing().await;
+                }
+                Err(error)
+            }
+        }
     }
 
     pub(super) async fn note(

@@ -1,11 +1,13 @@
 use std::time::Duration;
 
+use futures_util::future::join;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use shared::telemetry::{self, Metric};
 use tokio::time::timeout;
 
 use super::{Error, Registry, TRIES};
 use crate::artifact::{Id, Kind};
+use crate::audit::{Action, Actor};
 use crate::catalogue::PARALLEL;
 use crate::ingest::Threshold;
 use crate::rating::{Related, Relations, Snapshot, Ties, rate};
@@ -22,10 +24,36 @@ impl Registry {
     ///
     /// [`Error::NotFound`], also for an artifact that is no model.
     pub async fn rate(&self, id: &Id) -> Result<(Record, Snapshot), Error> {
+        self.rate_noting(id, None).await
+    }
+
+    /// As [`rate`](Self::rate), for somebody who asks, which is in the audit trail before this returns.
+    ///
+    /// # Errors
+    ///
+    /// The same, and [`Error::Audit`].
+    pub async fn rate_for(&self, user: &Actor, id: &Id) -> Result<(Record, Snapshot), Error> {
+        self.rate_noting(id, Some(user)).await
+    }
+
+    async fn rate_noting(
+        &self,
+        id: &Id,
+        mut user: Option<&Actor>,
+    ) -> Result<(Record, Snapshot), Error> {
         for _ in 0..TRIES {
             let (mut record, etag) = self.looked_up(Kind::Model, id).await?;
             let member = Member::of(&record);
-            let Some(ties) = self.ties_in_time(&member).await? else {
+            let asked = user.take();
+            let noted = async {
+                match asked {
+                    Some(user) => self.audit(user, &record, Action::Rate).await,
+                    None => Ok(()),
+                }
+            };
+            let (ties, noted) = Box::pin(join(self.ties_in_time(&member), noted)).await;
+            noted?;
+            let Some(ties) = ties? else {
                 let snapshot = record.snapshot();
                 let unrelated = || rate(&record.name, &record.known(), &Relations::default());
                 let snapshot = snapshot.unwrap_or_else(unrelated);

@@ -23,9 +23,12 @@ impl Registry {
         keys: &BTreeSet<&str>,
         moment: Instant,
     ) -> Result<Vec<Arc<Member>>, Error> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
         if let Some(index) = &self.index {
             let keys: Vec<&str> = keys.iter().copied().collect();
-            let members = index.members_by_keys(&self.objects, &keys).await?;
+            let members = index.members_by_keys(&self.objects, &keys, moment).await?;
             return Ok(members.into_iter().map(Arc::new).collect());
         }
         let has = |member: &Member| member.keys.iter().any(|key| keys.contains(key.as_str()));
@@ -39,7 +42,7 @@ impl Registry {
         moment: Instant,
     ) -> Result<Vec<Arc<Member>>, Error> {
         if let Some(index) = &self.index {
-            return self.indexed_referring(index, keys).await;
+            return self.indexed_referring(index, keys, moment).await;
         }
         let refers = |member: &Member| member.meant().iter().any(|key| keys.contains(key));
         self.members(keys, moment, refers).await
@@ -49,13 +52,14 @@ impl Registry {
         &self,
         index: &Index,
         keys: &BTreeSet<&str>,
+        moment: Instant,
     ) -> Result<Vec<Arc<Member>>, Error> {
         let keys: Vec<&str> = keys.iter().copied().collect();
         let mut found: Vec<Arc<Member>> = Vec::new();
         loop {
             let after = found.last().map(|last| last.id.clone());
             let page = index
-                .members_referring(&self.objects, &keys, after.as_ref(), PAGE)
+                .members_referring(&self.objects, &keys, (after.as_ref(), PAGE), moment)
                 .await?;
             let is_last = page.len() < PAGE;
             found.extend(page.into_iter().map(Arc::new));

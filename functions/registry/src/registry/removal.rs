@@ -1,4 +1,4 @@
-use futures_util::future::try_join_all;
+use futures_util::future::{join, join4, try_join_all};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::{Error, Registry, TRIES};
@@ -20,20 +20,30 @@ impl Registry {
         let mut is_noted = false;
         for _ in 0..TRIES {
             let (record, etag) = self.read(kind, id).await?;
-            if !is_noted {
-                self.audit(user, &record, Action::Delete).await?;
-                is_noted = true;
-            }
-            let held = self.claim_of(&record).await?;
-            let announced = self.announce(id).await?;
+            let entry = (!is_noted).then_some((user, &record, Action::Delete));
+            let (announced, held) = join(self.prepare(id, entry), self.claim_of(&record)).await;
+            let announced = announced?;
+            is_noted = true;
+            let held = match held {
+                Ok(held) => held,
+                Err(error) => {
+                    announced.nothing().await;
+                    return Err(error.into());
+                }
+            };
             match self.objects.delete_if(&key::record(id), &etag).await {
                 Ok(()) => {
-                    announced.gone().await;
-                    if let Some(held) = held {
-                        claim::release(&self.objects, held).await;
-                    }
-                    self.delete_all(&key::folder(id)).await?;
-                    self.delete_all(&key::archives(id)).await?;
+                    let released = async {
+                        if let Some(held) = held {
+                            claim::release(&self.objects, held).await;
+                        }
+                    };
+                    let (folder, archives) = (key::folder(id), key::archives(id));
+                    let (files, archives) = (self.delete_all(&folder), self.delete_all(&archives));
+                    let ((), (), files, archives) =
+                        Box::pin(join4(announced.gone(), released, files, archives)).await;
+                    files?;
+                    archives?;
                     return Ok(record);
                 }
                 Err(StoreError::Changed) => announced.nothing().await,

@@ -151,7 +151,7 @@ async fn the_executable_does_what_a_schedule_sends() {
     world
         .put("1", &foreign("model", "a", "https://example.com/1", ""))
         .await;
-    let function = run(&world, &[("DATABASE_URL", world.postgres.url())]).await;
+    let function = start(&world, BINARY, &[("DATABASE_URL", world.postgres.url())]).await;
     function.ready().await.unwrap();
     let file =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events/registry.schedule-index.json");
@@ -180,7 +180,7 @@ async fn the_executable_tells_cloudwatch_how_the_index_is() {
     world
         .put("1", &foreign("model", "a", "https://example.com/1", ""))
         .await;
-    let function = run(&world, &[("DATABASE_URL", world.postgres.url())]).await;
+    let function = start(&world, BINARY, &[("DATABASE_URL", world.postgres.url())]).await;
     function.ready().await.unwrap();
     let event = json!({ "tend": true, "rebuild": {} });
     function.invoke(&event).await.unwrap();
@@ -204,7 +204,7 @@ async fn the_executable_tells_cloudwatch_how_the_index_is() {
 }
 
 /// The values of a metric so far, once there are as many: what is written is read a moment later.
-async fn values(function: &Function, name: &str, count: usize) -> Vec<f64> {
+pub(crate) async fn values(function: &Function, name: &str, count: usize) -> Vec<f64> {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let log = function.stdout();
@@ -223,7 +223,7 @@ async fn values(function: &Function, name: &str, count: usize) -> Vec<f64> {
 #[tokio::test]
 async fn the_executable_says_that_it_needs_a_database() {
     let world = World::start().await;
-    let function = run(&world, &[]).await;
+    let function = start(&world, BINARY, &[]).await;
     assert!(!function.exit_status().await.success());
     let said = format!("{}{}", function.stdout(), function.stderr());
     assert!(
@@ -232,7 +232,7 @@ async fn the_executable_says_that_it_needs_a_database() {
     );
 }
 
-async fn run(world: &World, variables: &[(&str, &str)]) -> Function {
+pub(crate) async fn start(world: &World, binary: &str, variables: &[(&str, &str)]) -> Function {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let server = world.store.clone();
@@ -245,5 +245,5 @@ async fn run(world: &World, variables: &[(&str, &str)]) -> Function {
         ("S3_BUCKET_NAME", BUCKET),
     ];
     all.extend(variables);
-    RuntimeApi::start().await.run(BINARY, &all)
+    RuntimeApi::start().await.run(binary, &all)
 }

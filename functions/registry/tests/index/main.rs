@@ -14,4 +14,5 @@ mod relations;
 mod searching;
 #[path = "../support/mod.rs"]
 mod support;
+mod watching;
 mod world;

@@ -38,7 +38,7 @@ async fn an_index_that_is_lost_or_wrong_is_made_anew_from_the_bucket() {
         .sql
         .batch_execute(
             "drop table registry_artifact, registry_relation, registry_unsettled, registry_rebuild,
-                registry_token, registry_login, registry_migration",
+                registry_token, registry_login, registry_trail, registry_migration",
         )
         .await
         .unwrap();

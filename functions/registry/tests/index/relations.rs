@@ -1,6 +1,7 @@
 //! How artifacts refer to each other, by the index.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use registry::artifact::{Id, Kind};
 use registry::evidence::{Card, Evidence};
@@ -59,7 +60,7 @@ impl Related {
     async fn by_keys(&self, keys: &[&str]) -> Vec<String> {
         let members = self
             .index
-            .members_by_keys(self.registry.objects(), keys)
+            .members_by_keys(self.registry.objects(), keys, Instant::now())
             .await;
         ids(&members.unwrap())
     }
@@ -69,7 +70,7 @@ impl Related {
         let objects = self.registry.objects();
         let members = self
             .index
-            .members_referring(objects, keys, after.as_ref(), limit)
+            .members_referring(objects, keys, (after.as_ref(), limit), Instant::now())
             .await;
         ids(&members.unwrap())
     }
@@ -118,7 +119,11 @@ async fn members_are_found_by_id_by_key_and_by_whom_they_refer_to() {
     let third = related.member("3").await.unwrap();
     let keys = &third.parents[0].keys;
     let objects = related.registry.objects();
-    let candidates = related.index.members_by_keys(objects, keys).await.unwrap();
+    let candidates = related
+        .index
+        .members_by_keys(objects, keys, Instant::now())
+        .await
+        .unwrap();
     let meant = Members::new(&candidates)
         .resolve(&third, &third.parents[0])
         .cloned();

@@ -14,6 +14,7 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 
+use super::waiting::Waiting;
 use crate::server::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
 
 /// What S3 is asked for, as far as it costs differently.
@@ -58,12 +59,23 @@ pub(super) type Counts = [usize; 5];
 
 /// The calls of one client, repeated ones included.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Calls(Arc<[AtomicUsize; 5]>);
+pub(super) struct Calls {
+    counts: Arc<[AtomicUsize; 5]>,
+    waiting: Waiting,
+}
 
 impl Calls {
+    /// Those of somebody whose waiting is measured.
+    pub(super) fn of(waiting: &Waiting) -> Self {
+        Self {
+            waiting: waiting.clone(),
+            ..Self::default()
+        }
+    }
+
     /// Calls since the last time this was asked.
     pub(super) fn take(&self) -> Counts {
-        self.0
+        self.counts
             .each_ref()
             .map(|count| count.swap(0, Ordering::Relaxed))
     }
@@ -113,16 +125,18 @@ impl HttpClient for Counting<SharedHttpClient> {
 impl<T: HttpConnector + Clone + fmt::Debug + 'static> HttpConnector for Counting<T> {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let call = Call::of(&request);
-        for (known, count) in Call::ALL.iter().zip(self.calls.0.iter()) {
+        for (known, count) in Call::ALL.iter().zip(self.calls.counts.iter()) {
             count.fetch_add(usize::from(*known == call), Ordering::Relaxed);
         }
         let (inner, delay) = (self.inner.clone(), self.delay);
-        if delay.is_zero() {
-            return inner.call(request);
-        }
+        let open = self.calls.waiting.begin();
         HttpConnectorFuture::new(async move {
-            tokio::time::sleep(delay).await;
-            inner.call(request).await
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
+            let answer = inner.call(request).await;
+            drop(open);
+            answer
         })
     }
 }

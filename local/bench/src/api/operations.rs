@@ -15,6 +15,7 @@ use super::instance::{Instance, serve};
 use super::load::{CONNECTIONS, Load, of_requests, repeat};
 use super::relay::Relay;
 use super::requests::Operation;
+use super::waiting::Waiting;
 use crate::Failure;
 use crate::figures::{median, milliseconds, percentile};
 use crate::lambda::connect;
@@ -33,6 +34,8 @@ const SESSIONS: usize = 4;
 struct Figures {
     operation: Operation,
     times: Vec<f64>,
+    /// Of which storage was not asked.
+    own: Vec<f64>,
     counts: Counts,
     statements: usize,
     load: Option<Load>,
@@ -46,9 +49,10 @@ pub(crate) async fn run(folder: &Path, sizes: &[usize]) -> Result<(), Failure> {
     println!(
         "registry with an index: PostgreSQL and the embedded S3 over TCP, every commit and every object forced to the\n\
          disk. Milliseconds without a network in front; storage is the same calls made alone, one after the other, in\n\
-         the same minute; overhead is the difference. A statement of each operation counts the token's calls. CPU is\n\
-         that of the one thread that serves {CONNECTIONS} connections, for each answer; it does not depend on who else\n\
-         computes.\n"
+         the same minute; overhead is the difference, below zero where the registry makes them at the same time. Own is\n\
+         what is left of an answer when the time is taken off during which S3 or PostgreSQL was asked. A statement of each\n\
+         operation counts the token's calls. CPU is that of the one thread that serves {CONNECTIONS} connections, for each\n\
+         answer; it does not depend on who else computes.\n"
     );
     for artifacts in sizes {
         let url = cluster.database(&format!("artifacts_{artifacts}")).await?;
@@ -81,11 +85,12 @@ async fn measure(
 ) -> Result<(), Failure> {
     let sql = connect(url).await?;
     floor::prepare(&sql).await?;
-    let (calls, counted_calls) = (Calls::default(), Calls::default());
+    let waiting = Waiting::default();
+    let (calls, counted_calls) = (Calls::default(), Calls::of(&waiting));
     let near = |calls: &Calls| calls.client(server.address, Duration::ZERO);
     let bare = near(&Calls::default());
     let instance = Arc::new(Instance::start(near(&calls), bucket, Some(url)).await?);
-    let relay = Relay::start(url).await?;
+    let relay = Relay::start(url, &waiting).await?;
     let counted = Instance::start(near(&counted_calls), bucket, Some(&relay.url)).await?;
 
     let mut floor = Floor::default();
@@ -115,15 +120,30 @@ async fn measure(
         counted
             .ask(&operation.request(number(0), artifacts, ""))
             .await?;
+        let (counts, statements) = (counted_calls.take(), relay.take());
+        let mut own = Vec::new();
+        for round in 0..ROUNDS {
+            let request = operation.request(number(round), artifacts, "");
+            waiting.take();
+            let answered = counted.ask(&request).await?;
+            if round >= WARM_UP {
+                own.push(answered.took.saturating_sub(waiting.take()));
+            }
+        }
         all.push(Figures {
             operation,
             times: milliseconds(&times),
-            counts: counted_calls.take(),
-            statements: relay.take(),
+            own: milliseconds(&own),
+            counts,
+            statements,
             load: None,
         });
     }
-    all.extend(changes(&instance, artifacts).await?);
+    all.extend(changes(&instance, artifacts, 0, &Waiting::default()).await?);
+    let watched = changes(&counted, artifacts, ROUNDS * 1_000, &waiting).await?;
+    for (figures, watched) in all.iter_mut().rev().zip(watched.into_iter().rev()) {
+        figures.own = watched.own;
+    }
     let front = serve(near(&calls), bucket, Some(url)).await?;
     for figures in &mut all {
         if !figures.operation.changes_nothing() {
@@ -166,11 +186,17 @@ async fn measure(
 }
 
 /// Creates, updates and deletes, again and again.
-async fn changes(instance: &Instance, artifacts: usize) -> Result<Vec<Figures>, Failure> {
+async fn changes(
+    instance: &Instance,
+    artifacts: usize,
+    first: usize,
+    waiting: &Waiting,
+) -> Result<Vec<Figures>, Failure> {
     let changing = [Operation::Create, Operation::Update, Operation::Delete];
     let mut all = changing.map(|operation| Figures {
         operation,
         times: Vec::new(),
+        own: Vec::new(),
         counts: Counts::default(),
         statements: 0,
         load: None,
@@ -178,13 +204,19 @@ async fn changes(instance: &Instance, artifacts: usize) -> Result<Vec<Figures>, 
     for round in 0..ROUNDS {
         let mut created = String::new();
         for figures in &mut all {
-            let request = figures.operation.request(round, artifacts, &created);
+            let request = figures
+                .operation
+                .request(first + round, artifacts, &created);
+            waiting.take();
             let answered = instance.ask(&request).await?;
+            let waited = waiting.take();
             if figures.operation == Operation::Create {
                 created = id_of(&answered.body)?;
             }
             if round >= WARM_UP {
                 figures.times.push(answered.took.as_secs_f64() * 1e3);
+                let own = answered.took.saturating_sub(waited);
+                figures.own.push(own.as_secs_f64() * 1e3);
             }
         }
     }
@@ -193,12 +225,15 @@ async fn changes(instance: &Instance, artifacts: usize) -> Result<Vec<Figures>, 
 
 fn print(all: &[Figures], floor: &Floor) {
     println!(
-        "{:>24} {:>8} {:>8} {:>8} {:>8}  {:<22} {:>4} | {:>9} {:>8} {:>8} {:>7}",
+        "{:>24} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}  {:<22} {:>4} | {:>9} {:>8} {:>8} {:>7}",
         "",
+        "p10 ms",
         "p50 ms",
         "p95 ms",
         "storage",
         "overhead",
+        "own p10",
+        "own p50",
         "S3 calls",
         "SQL",
         "64: per s",
@@ -224,10 +259,13 @@ fn print(all: &[Figures], floor: &Floor) {
             )
         });
         println!(
-            "{:>24} {p50:>8.2} {:>8.2} {storage:>8.2} {:>8.2}  {:<22} {:>4} | {load}",
+            "{:>24} {:>8.2} {p50:>8.2} {:>8.2} {storage:>8.2} {:>8.2} {:>8.2} {:>8.2}  {:<22} {:>4} | {load}",
             figures.operation.name(),
+            percentile(&figures.times, 10),
             percentile(&figures.times, 95),
             p50 - storage,
+            percentile(&figures.own, 10),
+            median(&figures.own),
             told(&figures.counts),
             figures.statements,
         );

@@ -17,7 +17,6 @@ use super::{Refusal, html};
 use crate::access::Caller;
 use crate::access::user::Permission;
 use crate::artifact::{Id, Kind};
-use crate::audit::Action;
 use crate::content::Page;
 use crate::cost::Dependencies;
 use crate::lineage::Externals;
@@ -93,10 +92,7 @@ async fn look(
     let is_model = record.kind == Kind::Model;
     let (record, rating) = if is_model {
         // It looks the model up if nobody has, so it comes first.
-        let (record, snapshot) = registry.rate(&record.id).await?;
-        registry
-            .audit(&caller.actor(), &record, Action::Rate)
-            .await?;
+        let (record, snapshot) = registry.rate_for(&caller.actor(), &record.id).await?;
         (record, Some(snapshot))
     } else {
         (record, None)
