@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt};
 use sha2::{Digest, Sha256};
 use tokio::task::JoinError;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::body::{self, Body};
 use crate::chunking::Chunking;
@@ -44,12 +44,31 @@ impl Loaded {
     }
 }
 
+/// The time that documents have in an invocation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Term {
+    /// What is not done then is given back.
+    pub(crate) end: Instant,
+    /// Whoever had a process's place for so long has had a try: in the next invocation it would not do any better.
+    pub(crate) fair: Duration,
+}
+
 /// Loads a document. Whatever happens is the document's own outcome.
-pub(crate) async fn load(reader: &Reader, claim: &Claim) -> Loaded {
+pub(crate) async fn load(reader: &Reader, claim: &Claim, term: Term) -> Loaded {
     let mut hold = Hold::default();
-    let outcome = try_to_load(reader, claim, &mut hold)
-        .await
-        .unwrap_or_else(Outcome::Failed);
+    let loaded = timeout_at(term.end, try_to_load(reader, claim, &mut hold)).await;
+    let outcome = match loaded {
+        Ok(outcome) => outcome.unwrap_or_else(Outcome::Failed),
+        Err(_elapsed) => {
+            let slot = hold.slot.as_ref();
+            let is_fair = slot.is_some_and(|slot| slot.since.elapsed() >= term.fair);
+            if is_fair {
+                Outcome::Failed(Problem::timed_out(term.fair))
+            } else {
+                Outcome::Released
+            }
+        }
+    };
     Loaded { outcome, hold }
 }
 

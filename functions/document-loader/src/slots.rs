@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 /// So many places.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(crate) struct Slots {
 /// A place, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Slot {
+    /// Since when it is taken.
+    pub(crate) since: Instant,
     _place: Option<OwnedSemaphorePermit>,
     _turn: Option<OwnedSemaphorePermit>,
 }
@@ -38,6 +41,7 @@ impl Slots {
         let turn = self.of(source).acquire_owned().await.ok();
         let place = Arc::clone(&self.places).acquire_owned().await.ok();
         Slot {
+            since: Instant::now(),
             _place: place,
             _turn: turn,
         }

@@ -273,6 +273,27 @@ async fn time_that_runs_out_gives_documents_back_without_blame() {
 }
 
 #[tokio::test]
+async fn a_large_document_that_takes_all_the_time_there_is_has_had_a_try() {
+    let loader = Loader::start().await;
+    loader.put("slow", "text".repeat(5 * 1024 * 1024)).await;
+    loader
+        .store
+        .network
+        .trouble("GET", 999, Trouble::Hang(Duration::ZERO));
+    for tries in 1..=2 {
+        let time = Duration::from_secs(4);
+        let answer = invoke_within(&loader.function, &json!({ "load": {} }), time)
+            .await
+            .unwrap();
+        assert_eq!(answer["load"]["retried"], 1, "{answer}");
+        let counted = "select count(*) from document_load
+            where state = 'retry' and reason = 'timed_out' and lease is null and attempts = ";
+        assert_eq!(loader.count(&format!("{counted}{tries}")).await, 1);
+        loader.pass_time().await;
+    }
+}
+
+#[tokio::test]
 async fn a_document_at_which_workers_die_is_tried_alone_and_fails_in_the_end() {
     let loader = Loader::start().await;
     let poison = loader.put("poison", "text").await;
@@ -398,14 +419,14 @@ async fn documents_that_take_all_the_time_they_may_hold_up_no_other_source() {
     }
     let time = Duration::from_secs(20);
     let answer = invoke_within(&function, &json!({ "load": {} }), time).await;
-    // All the others had their turn.
+    // All the others had their turn, and one had all the time there was.
     let report = answer.unwrap()["load"].clone();
     assert_eq!(
         report["reasons"],
-        json!({ "parse_failure": 20 }),
+        json!({ "parse_failure": 20, "timed_out": 1 }),
         "{report}"
     );
     let endless = "select count(*) from document_load where uri like '%endless%' and (lease is not null or attempts > 0)";
     let endless: i64 = sql.query_one(endless, &[]).await.unwrap().get(0);
-    assert_eq!(endless, 0, "given back without blame");
+    assert_eq!(endless, 1, "the others are given back without blame");
 }

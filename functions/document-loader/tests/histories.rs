@@ -242,7 +242,12 @@ async fn apply(sql: &tokio_postgres::Client, step: &Step, number: usize) {
 /// The leases of the dead run out; those of the living never do. And what is to be tried again is.
 async fn expire(sql: &tokio_postgres::Client) {
     sql.batch_execute(
-        "update document_load set next_attempt_at = now() where state = 'retry' or lease in (select lease from dead)",
+        // Locked in the order in which the function locks them.
+        "with due as (
+            select uri from document_load
+            where state = 'retry' or lease in (select lease from dead) order by uri for update
+        )
+        update document_load set next_attempt_at = now() from due where document_load.uri = due.uri",
     )
     .await
     .unwrap();

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until};
 
 use self::claims::{Claimed, Claims};
 use self::writers::{BATCH, Writers, Written};
-use crate::load::{Loaded, load};
+use crate::load::{Loaded, Term, load};
 use crate::queue::{Claim, Error, Noticed, Outcome, Queue, Settled};
 use crate::read::Reader;
 use crate::reason::Reason;
@@ -48,8 +48,8 @@ pub(crate) struct Run {
     reader: Arc<Reader>,
     /// No more is begun after this.
     last_call: Instant,
-    /// What is in hand is given back.
-    closing: Instant,
+    /// For what is being loaded; then it is given back.
+    term: Term,
     deadline: Instant,
     claims: Claims,
     /// Leased documents, until they are settled.
@@ -95,7 +95,10 @@ impl Run {
             queue,
             reader,
             last_call: deadline - (time / 8).min(Duration::from_secs(15)),
-            closing: deadline - (time / 16).min(Duration::from_secs(5)),
+            term: Term {
+                end: deadline - (time / 16).min(Duration::from_secs(5)),
+                fair: time / 2,
+            },
             deadline,
             in_hand: HashMap::new(),
             loading: JoinSet::new(),
@@ -123,7 +126,7 @@ impl Run {
     /// Loads these documents and nothing else.
     pub(crate) async fn load(mut self, claims: Vec<Claim>) -> Report {
         self.begin(claims);
-        while !self.in_hand.is_empty() && Instant::now() < self.closing {
+        while !self.in_hand.is_empty() && Instant::now() < self.term.end {
             self.step(self.wake()).await;
         }
         self.close().await;
@@ -134,7 +137,7 @@ impl Run {
     async fn work_until_done(&mut self) -> Result<(), Error> {
         loop {
             let now = Instant::now();
-            if now >= self.closing {
+            if now >= self.term.end {
                 return Ok(());
             }
             if now < self.last_call {
@@ -154,7 +157,7 @@ impl Run {
             }
             // Somebody else may be entering documents into the queue.
             if is_dry && !self.is_quiet {
-                sleep_until(self.notice_again.min(self.closing)).await;
+                sleep_until(self.notice_again.min(self.term.end)).await;
             }
         }
     }
@@ -208,10 +211,11 @@ impl Run {
             if self.in_hand.insert(claim.uri.clone(), hand).is_some() {
                 continue;
             }
-            let reader = Arc::clone(&self.reader);
+            let (reader, term) = (Arc::clone(&self.reader), self.term);
             self.loading.spawn(async move {
-                let loaded = AssertUnwindSafe(load(&reader, &claim)).catch_unwind().await;
-                (claim, loaded.ok())
+                let loaded = AssertUnwindSafe(load(&reader, &claim, term)).catch_unwind();
+                let loaded = loaded.await.ok();
+                (claim, loaded)
             });
         }
     }
@@ -296,7 +300,10 @@ impl Run {
 
     /// Gives back what is in hand, and settles what has been loaded.
     async fn close(&mut self) {
-        self.loading.abort_all();
+        // After an error of the database there is no time to wait for the rest.
+        if Instant::now() < self.term.end {
+            self.loading.abort_all();
+        }
         while let Some(joined) = self.loading.join_next().await {
             if let Ok((claim, loaded)) = joined {
                 self.take(claim, loaded);
@@ -320,7 +327,7 @@ impl Run {
     /// When something is to be done even if nothing happens.
     fn wake(&self) -> Instant {
         let now = Instant::now();
-        let mut wake = self.closing.min(self.renewed + RENEWAL);
+        let mut wake = self.term.end.min(self.renewed + RENEWAL);
         if let Some(due) = self.writers.wake() {
             wake = wake.min(due);
         }
