@@ -26,7 +26,15 @@ impl Registry {
             }
             let held = self.claim_of(&record).await?;
             let announced = self.announce(id).await?;
-            match self.objects.delete_if(&key::record(id), &etag).await {
+            let key = key::record(id);
+            let mut deleted = self.objects.delete_if(&key, &etag).await;
+            if matches!(deleted, Err(StoreError::Changed))
+                && self.objects.get(&key).await?.is_none()
+            {
+                // By a try whose answer was lost, or by somebody else at this moment.
+                deleted = Ok(());
+            }
+            match deleted {
                 Ok(()) => {
                     announced.gone().await;
                     if let Some(held) = held {

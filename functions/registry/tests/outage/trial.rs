@@ -34,14 +34,12 @@ const SECRETS: [&str; 12] = [
 
 /// Breaks an operation in all ways at all of its requests to S3, the first of which asks for the bucket.
 pub(crate) async fn break_s3(universe: &Universe, operation: &Operation, report: &Report) {
-    let world = universe.world().await;
-    let mut cases = 0;
     for trouble in Trouble::ALL {
+        let world = universe.world().await;
         for number in 1.. {
             assert!(number < MOST, "{operation:?} has no end");
             let case = report.case(operation, format!("{trouble:?} at request {number} to S3"));
-            let subject = Subject::new(&world, cases, operation).await;
-            cases += 1;
+            let subject = Subject::new(&world, number, operation).await;
             let network = Network::new(&world.store, trouble, number);
             let router = world.instance(network.s3(), None);
             let said = ask(&world, &router, operation, &subject).await;
@@ -62,16 +60,16 @@ pub(crate) async fn break_s3(universe: &Universe, operation: &Operation, report:
                 break;
             }
         }
+        let end = report.case(operation, "at the end".to_owned());
+        invariant::check_at_the_end(&end, &world).await;
     }
-    invariant::check_at_the_end(&report.case(operation, "the end".to_owned()), &world).await;
 }
 
 /// Breaks an operation in all ways at all of its requests to the database, by an instance that has been there before.
 pub(crate) async fn break_database(universe: &Universe, operation: &Operation, report: &Report) {
-    let world = universe.world().await;
-    let mut cases = 0;
     for (is_carried_out, is_lasting) in [(false, false), (false, true), (true, false), (true, true)]
     {
+        let world = universe.world().await;
         for number in 1.. {
             assert!(number < MOST, "{operation:?} has no end");
             let trouble = Fault::BreakAt {
@@ -84,8 +82,7 @@ pub(crate) async fn break_database(universe: &Universe, operation: &Operation, r
                 operation,
                 format!("request {number} to the database (carried out: {is_carried_out}, the last: {is_lasting})"),
             );
-            let subject = Subject::new(&world, cases, operation).await;
-            cases += 1;
+            let subject = Subject::new(&world, number, operation).await;
             let proxy = universe.proxy().await;
             let router = world.instance(S3::with_client(world.store.client()), Some(&proxy));
             let first = request("POST", "/artifacts", Some(&world.observer.admin), "[]");
@@ -103,8 +100,9 @@ pub(crate) async fn break_database(universe: &Universe, operation: &Operation, r
                 break;
             }
         }
+        let end = report.case(operation, "at the end".to_owned());
+        invariant::check_at_the_end(&end, &world).await;
     }
-    invariant::check_at_the_end(&report.case(operation, "the end".to_owned()), &world).await;
 }
 
 async fn ask(

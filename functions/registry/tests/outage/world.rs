@@ -52,7 +52,10 @@ impl Universe {
         let sources = Upstream::start().await;
         put_bert(&sources);
         let postgres = if has_index {
-            Some(Postgres::start_own().await)
+            let postgres = Postgres::start_own().await;
+            let sql = postgres.connect().await;
+            sql.batch_execute("create extension pg_trgm").await.unwrap();
+            Some(postgres)
         } else {
             None
         };
@@ -70,9 +73,7 @@ impl Universe {
         let sql = match &self.postgres {
             Some(postgres) => {
                 let sql = postgres.connect().await;
-                let prepare = format!(
-                    "create extension if not exists pg_trgm; create schema {schema}; set search_path = {schema}, public"
-                );
+                let prepare = format!("create schema {schema}; set search_path = {schema}, public");
                 sql.batch_execute(&prepare).await.unwrap();
                 Some(sql)
             }
