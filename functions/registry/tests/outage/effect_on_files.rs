@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::effect::{After, Facts};
-use crate::operation::{CONTENT, Subject};
+use crate::operation::Subject;
 use crate::support::client::USER_PASSWORD;
 
 impl After<'_> {
@@ -13,7 +13,7 @@ impl After<'_> {
         let put = client.put_object().bucket(crate::support::BUCKET);
         let put = put
             .key(self.subject.file(path))
-            .body(CONTENT.to_vec().into());
+            .body(b"other".to_vec().into());
         put.send().await.unwrap();
         let artifact = self.artifact(&self.subject.id);
         vec![(format!("{artifact}/files/{path}"), 302)]

@@ -37,6 +37,9 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
+    /// What may become of requests that leave nothing behind but entries in the trail.
+    pub(crate) const OF_READING: [Self; 4] =
+        [Self::Refused, Self::Gone, Self::AskedAgain, Self::Cut];
     pub(crate) const ALL: [Self; 8] = [
         Self::Refused,
         Self::Gone,

@@ -95,7 +95,7 @@ pub(crate) const READING: [Operation; 20] = {
         operation(TellsOfNow, File, "GET", "/artifacts/model/{id}/files/a", "", 302),
         operation(TellsOfNow, File, "GET", "/artifacts/model/{id}/download", "", 302),
         operation(Tells, Upload, "GET", "/artifacts/model/{id}/uploads/{upload}?path=b", "", 200),
-        operation(Tells, User, "GET", "/users?limit=100", "", 200),
+        operation(Tells, User, "GET", "/users?limit=2", "", 200),
         operation(Tells, User, "GET", "/users/{user}", "", 200),
         operation(Tells, User, "GET", "/verify-token", "", 200),
     ]

@@ -1,7 +1,6 @@
 //! A bucket, perhaps with an index, and instances of the registry that share them.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::body::Body;
@@ -15,6 +14,7 @@ use shared::database::Url;
 use shared::s3::S3;
 use tempfile::TempDir;
 use testkit::{Postgres, Proxy, Upstream};
+use tokio::sync::Mutex;
 
 use crate::support::api::{put_bert, settings};
 use crate::support::client::{self, Client, access};
@@ -24,7 +24,8 @@ use crate::support::{BUCKET, embedded, in_schema, objects};
 pub(crate) struct Universe {
     sources: Upstream,
     postgres: Option<Postgres>,
-    worlds: AtomicUsize,
+    /// How many worlds there were. They are made one after the other, lest the last wait for the tables of all others.
+    worlds: Mutex<usize>,
 }
 
 /// A bucket with its index.
@@ -62,14 +63,15 @@ impl Universe {
         Self {
             sources,
             postgres,
-            worlds: AtomicUsize::new(0),
+            worlds: Mutex::default(),
         }
     }
 
     pub(crate) async fn world(&self) -> World<'_> {
         let (store, folder) = embedded().await;
-        let number = self.worlds.fetch_add(1, Ordering::Relaxed);
-        let schema = format!("world{number}");
+        let mut worlds = self.worlds.lock().await;
+        *worlds += 1;
+        let schema = format!("world{worlds}");
         let sql = match &self.postgres {
             Some(postgres) => {
                 let sql = postgres.connect().await;
@@ -82,6 +84,8 @@ impl Universe {
         let url = self.postgres.as_ref().map(Postgres::url);
         let s3 = S3::with_client(store.client());
         let observer = Client::of(self.storage(&schema, url, s3)).await;
+        // Makes the tables.
+        observer.backend.registry.check_index().await;
         World {
             universe: self,
             objects: objects(&store),
