@@ -6,6 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
 use embedded_s3::EmbeddedS3;
+use registry::index::IndexError;
 use registry::ingest::Ingest;
 use registry::storage::{Chain, Storage};
 use registry::store::Objects;
@@ -85,7 +86,18 @@ impl Universe {
         let s3 = S3::with_client(store.client());
         let observer = Client::of(self.storage(&schema, url, s3)).await;
         // Makes the tables.
-        observer.backend.registry.check_index().await;
+        let checked = observer.backend.registry.check_index().await;
+        if !matches!(checked, None | Some(Err(IndexError::Incomplete))) {
+            let activity = "select coalesce(string_agg(concat_ws(' ', pid, state, wait_event_type, wait_event, now() - xact_start, left(query, 100)), '; '), '') from pg_stat_activity";
+            let row = sql
+                .as_ref()
+                .unwrap()
+                .query_one(activity, &[])
+                .await
+                .unwrap();
+            let activity: String = row.get(0);
+            panic!("{checked:?} {activity}");
+        }
         World {
             universe: self,
             objects: objects(&store),
