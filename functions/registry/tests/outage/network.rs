@@ -1,6 +1,6 @@
 //! The way of one instance to S3, which breaks at one of its requests.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -63,6 +63,7 @@ struct Line {
     trouble: Trouble,
     /// The number of the request that it happens to.
     number: usize,
+    is_armed: AtomicBool,
     sent: AtomicUsize,
     late: Mutex<Option<(SharedHttpConnector, HttpRequest)>>,
 }
@@ -81,6 +82,7 @@ impl Network {
             client: SharedHttpClient::new(store.http_client()),
             trouble,
             number,
+            is_armed: AtomicBool::new(false),
             sent: AtomicUsize::new(0),
             late: Mutex::default(),
         }))
@@ -98,6 +100,11 @@ impl Network {
         let config = self.0.store.client().config().to_builder();
         let config = config.http_client(self.clone()).retry_config(retries);
         S3::with_client(aws_sdk_s3::Client::from_conf(config.build()))
+    }
+
+    /// From now on requests are counted.
+    pub(crate) fn begin(&self) {
+        self.0.is_armed.store(true, Ordering::SeqCst);
     }
 
     /// Whether it has come to that request.
@@ -137,6 +144,9 @@ impl HttpClient for Network {
 
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        if !self.line.is_armed.load(Ordering::SeqCst) {
+            return self.inner.call(request);
+        }
         let number = self.line.sent.fetch_add(1, Ordering::SeqCst) + 1;
         if number != self.line.number {
             return self.inner.call(request);

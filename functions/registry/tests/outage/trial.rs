@@ -10,7 +10,7 @@ use crate::network::{Network, Trouble};
 use crate::operation::{Effect, Operation, Subject};
 use crate::report::{Case, Report};
 use crate::support::client::request;
-use crate::world::{Answer, Universe, World, answer};
+use crate::world::{Answer, Universe, World, answer, settled};
 
 /// More requests than any operation makes.
 const MOST: usize = 60;
@@ -32,7 +32,8 @@ const SECRETS: [&str; 12] = [
     "connection",
 ];
 
-/// Breaks an operation in all ways at all of its requests to S3, the first of which asks for the bucket.
+/// Breaks an operation in all ways at all of its requests to S3: without an index by an instance that is new, so that the
+/// first one asks for the bucket.
 pub(crate) async fn break_s3(universe: &Universe, operation: &Operation, report: &Report) {
     let troubles = match operation.effect {
         Effect::Tells | Effect::TellsOfNow => &Trouble::OF_READING[..],
@@ -46,6 +47,10 @@ pub(crate) async fn break_s3(universe: &Universe, operation: &Operation, report:
             let subject = Subject::new(&world, number, operation).await;
             let network = Network::new(&world.store, trouble, number);
             let router = world.instance(network.s3(), None);
+            if universe.has_index() {
+                settled(&router, &world.observer.admin).await;
+            }
+            network.begin();
             let said = ask(&world, &router, operation, &subject).await;
             network.end();
             let is_broken = network.is_broken();
@@ -89,9 +94,7 @@ pub(crate) async fn break_database(universe: &Universe, operation: &Operation, r
             let subject = Subject::new(&world, number, operation).await;
             let proxy = universe.proxy().await;
             let router = world.instance(S3::with_client(world.store.client()), Some(&proxy));
-            let first = request("POST", "/artifacts", Some(&world.observer.admin), "[]");
-            let first = answer(&router, first).await;
-            assert_eq!(first.status, 200, "{}", first.text);
+            settled(&router, &world.observer.admin).await;
             proxy.set(trouble.clone());
             let said = ask(&world, &router, operation, &subject).await;
             let is_broken = proxy.fault() != trouble;

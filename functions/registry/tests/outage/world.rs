@@ -1,12 +1,12 @@
 //! A bucket, perhaps with an index, and instances of the registry that share them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
 use embedded_s3::EmbeddedS3;
-use registry::index::IndexError;
 use registry::ingest::Ingest;
 use registry::storage::{Chain, Storage};
 use registry::store::Objects;
@@ -16,6 +16,7 @@ use shared::s3::S3;
 use tempfile::TempDir;
 use testkit::{Postgres, Proxy, Upstream};
 use tokio::sync::Mutex;
+use tokio::time::sleep;
 
 use crate::support::api::{put_bert, settings};
 use crate::support::client::{self, Client, access};
@@ -83,21 +84,13 @@ impl Universe {
             None => None,
         };
         let url = self.postgres.as_ref().map(Postgres::url);
+        if let Some(url) = url {
+            let index = crate::support::index(&in_schema(url, &schema), BUCKET);
+            index.prepare().await.unwrap();
+        }
         let s3 = S3::with_client(store.client());
         let observer = Client::of(self.storage(&schema, url, s3)).await;
-        // Makes the tables.
-        let checked = observer.backend.registry.check_index().await;
-        if !matches!(checked, None | Some(Err(IndexError::Incomplete))) {
-            let activity = "select coalesce(string_agg(concat_ws(' ', pid, state, wait_event_type, wait_event, now() - xact_start, left(query, 100)), '; '), '') from pg_stat_activity";
-            let row = sql
-                .as_ref()
-                .unwrap()
-                .query_one(activity, &[])
-                .await
-                .unwrap();
-            let activity: String = row.get(0);
-            panic!("{checked:?} {activity}");
-        }
+        settled(&observer.router, &observer.admin).await;
         World {
             universe: self,
             objects: objects(&store),
@@ -107,6 +100,10 @@ impl Universe {
             schema,
             _folder: folder,
         }
+    }
+
+    pub(crate) fn has_index(&self) -> bool {
+        self.postgres.is_some()
     }
 
     /// A way to the database that can break.
@@ -191,6 +188,20 @@ impl World<'_> {
     pub(crate) async fn object(&self, key: &str) -> Option<Value> {
         let (bytes, _) = self.objects.get(key).await.unwrap()?;
         Some(serde_json::from_slice(&bytes).unwrap())
+    }
+}
+
+/// Waits for an instance to find artifacts: on a slow machine its first connection to the database may take longer than
+/// a login waits for it, and then the database is left alone for a while.
+pub(crate) async fn settled(router: &Router, token: &str) {
+    loop {
+        let query = client::request("POST", "/artifacts", Some(token), "[]");
+        let answer = answer(router, query).await;
+        if answer.status == 200 {
+            return;
+        }
+        assert_eq!(answer.status, 503, "{}", answer.text);
+        sleep(Duration::from_millis(100)).await;
     }
 }
 
