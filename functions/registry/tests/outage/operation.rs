@@ -53,6 +53,13 @@ pub(crate) enum Effect {
     ChangesPassword,
 }
 
+impl Operation {
+    /// Whether nothing is another afterwards, but for the trail.
+    pub(crate) fn only_tells(&self) -> bool {
+        matches!(self.effect, Effect::Tells | Effect::TellsOfNow)
+    }
+}
+
 const fn operation(
     effect: Effect,
     needs: Needs,

@@ -7,7 +7,7 @@ use testkit::Fault;
 use crate::effect::{examine, stands};
 use crate::invariant;
 use crate::network::{Network, Trouble};
-use crate::operation::{Effect, Operation, Subject};
+use crate::operation::{Operation, Subject};
 use crate::report::{Case, Report};
 use crate::support::client::request;
 use crate::world::{Answer, Universe, World, answer, settled};
@@ -35,16 +35,20 @@ const SECRETS: [&str; 12] = [
 /// Breaks an operation in all ways at all of its requests to S3: without an index by an instance that is new, so that the
 /// first one asks for the bucket.
 pub(crate) async fn break_s3(universe: &Universe, operation: &Operation, report: &Report) {
-    let troubles = match operation.effect {
-        Effect::Tells | Effect::TellsOfNow => &Trouble::OF_READING[..],
-        _ => &Trouble::ALL,
+    let troubles = if operation.only_tells() {
+        &Trouble::OF_READING[..]
+    } else {
+        &Trouble::ALL
     };
     for &trouble in troubles {
         let world = universe.world().await;
+        let mut subject = Subject::default();
         for number in 1.. {
             assert!(number < MOST, "{operation:?} has no end");
             let case = report.case(operation, format!("{trouble:?} at request {number} to S3"));
-            let subject = Subject::new(&world, number, operation).await;
+            if number == 1 || !operation.only_tells() {
+                subject = Subject::new(&world, number, operation).await;
+            }
             let network = Network::new(&world.store, trouble, number);
             let router = world.instance(network.s3(), None);
             if universe.has_index() {
@@ -79,6 +83,7 @@ pub(crate) async fn break_database(universe: &Universe, operation: &Operation, r
     for (is_carried_out, is_lasting) in [(false, false), (false, true), (true, false), (true, true)]
     {
         let world = universe.world().await;
+        let mut subject = Subject::default();
         for number in 1.. {
             assert!(number < MOST, "{operation:?} has no end");
             let trouble = Fault::BreakAt {
@@ -91,7 +96,9 @@ pub(crate) async fn break_database(universe: &Universe, operation: &Operation, r
                 operation,
                 format!("request {number} to the database (carried out: {is_carried_out}, the last: {is_lasting})"),
             );
-            let subject = Subject::new(&world, number, operation).await;
+            if number == 1 || !operation.only_tells() {
+                subject = Subject::new(&world, number, operation).await;
+            }
             let proxy = universe.proxy().await;
             let router = world.instance(S3::with_client(world.store.client()), Some(&proxy));
             settled(&router, &world.observer.admin).await;
