@@ -7,7 +7,7 @@ use testkit::Fault;
 use crate::effect::{examine, stands};
 use crate::invariant;
 use crate::network::{Network, Trouble};
-use crate::operation::{Operation, Subject};
+use crate::operation::{Effect, Operation, Subject};
 use crate::report::{Case, Report};
 use crate::support::client::request;
 use crate::world::{Answer, Universe, World, answer, settled};
@@ -46,7 +46,8 @@ pub(crate) async fn break_s3(universe: &Universe, operation: &Operation, report:
         for number in 1.. {
             assert!(number < MOST, "{operation:?} has no end");
             let case = report.case(operation, format!("{trouble:?} at request {number} to S3"));
-            if number == 1 || !operation.only_tells() {
+            // Others would be read as well, and entries of the trail.
+            if number == 1 || operation.effect != Effect::Tells {
                 subject = Subject::new(&world, number, operation).await;
             }
             let network = Network::new(&world.store, trouble, number);
@@ -96,7 +97,8 @@ pub(crate) async fn break_database(universe: &Universe, operation: &Operation, r
                 operation,
                 format!("request {number} to the database (carried out: {is_carried_out}, the last: {is_lasting})"),
             );
-            if number == 1 || !operation.only_tells() {
+            // Others would be read as well, and entries of the trail.
+            if number == 1 || operation.effect != Effect::Tells {
                 subject = Subject::new(&world, number, operation).await;
             }
             let proxy = universe.proxy().await;
