@@ -57,6 +57,11 @@ pub(crate) async fn stands(case: &Case<'_>, world: &World<'_>, facts: &Facts) {
     }
 }
 
+/// The path of an artifact.
+pub(crate) fn artifact_of(id: &str) -> String {
+    format!("/artifacts/model/{id}")
+}
+
 /// An operation that has been answered.
 pub(crate) struct After<'a> {
     pub(crate) case: &'a Case<'a>,
@@ -100,10 +105,6 @@ impl After<'_> {
         told
     }
 
-    pub(crate) fn artifact(&self, id: &str) -> String {
-        format!("/artifacts/model/{id}")
-    }
-
     async fn is_told(&self) -> Facts {
         if self.is_done {
             let token = self
@@ -129,7 +130,7 @@ impl After<'_> {
 
     /// The artifact of this id can be found in every way.
     async fn is_whole(&self, id: &str, url: &str) {
-        let artifact = self.get(&self.artifact(id), 200).await;
+        let artifact = self.get(&artifact_of(id), 200).await;
         self.check(artifact["data"]["url"] == url, || {
             format!("{id} has not {url}: {artifact}")
         });
@@ -181,14 +182,14 @@ impl After<'_> {
             self.register(url).await
         };
         self.is_whole(&id, url).await;
-        vec![(self.artifact(&id), 200)]
+        vec![(artifact_of(&id), 200)]
     }
 
     async fn is_changed(&self) -> Facts {
         let Subject { id, url, .. } = self.subject;
         let body = self.subject.body(self.operation);
         let new = body["data"]["url"].as_str().unwrap();
-        let artifact = self.get(&self.artifact(id), 200).await;
+        let artifact = self.get(&artifact_of(id), 200).await;
         let now = artifact["data"]["url"].as_str().unwrap_or_default();
         self.check(now == new || now == url && !self.is_done, || {
             format!("it has {now}")
@@ -196,23 +197,23 @@ impl After<'_> {
         self.is_whole(id, now).await;
         self.again(&[200]).await;
         self.is_whole(id, new).await;
-        let mut facts = vec![(self.artifact(id), 200)];
+        let mut facts = vec![(artifact_of(id), 200)];
         if new != url {
             // The old one is nobody's any more.
             let other = self.register(url).await;
             let (_, deleted) = self
                 .world
-                .ask("DELETE", &self.artifact(&other), &Value::Null)
+                .ask("DELETE", &artifact_of(&other), &Value::Null)
                 .await;
             self.check(deleted.is_null(), || format!("{deleted}"));
-            facts.push((self.artifact(&other), 404));
+            facts.push((artifact_of(&other), 404));
         }
         facts
     }
 
     async fn is_deleted(&self) -> Facts {
         let Subject { id, url, name, .. } = self.subject;
-        let (status, _) = self.world.get(&self.artifact(id)).await;
+        let (status, _) = self.world.get(&artifact_of(id)).await;
         if status == 200 {
             self.check(!self.is_done, || "it is there".to_owned());
             self.is_whole(id, url).await;
@@ -222,11 +223,11 @@ impl After<'_> {
             self.check(left.is_empty(), || format!("something is left: {left:?}"));
         }
         self.again(&[if status == 200 { 200 } else { 404 }]).await;
-        self.get(&self.artifact(id), 404).await;
+        self.get(&artifact_of(id), 404).await;
         self.get(&format!("/artifact/byName/{name}"), 404).await;
         let other = self.register(url).await;
         self.is_whole(&other, url).await;
-        vec![(self.artifact(&other), 200), (self.artifact(id), 404)]
+        vec![(artifact_of(&other), 200), (artifact_of(id), 404)]
     }
 
     async fn is_reset(&self) -> Facts {
@@ -245,7 +246,7 @@ impl After<'_> {
         }
         let other = self.register(url).await;
         self.is_whole(&other, url).await;
-        vec![(self.artifact(&other), 200)]
+        vec![(artifact_of(&other), 200)]
     }
 
     /// What a file of the artifact holds.
@@ -257,7 +258,7 @@ impl After<'_> {
             .await
             .unwrap();
         let listed = self
-            .get(&format!("{}/files", self.artifact(&self.subject.id)), 200)
+            .get(&format!("{}/files", artifact_of(&self.subject.id)), 200)
             .await;
         let is_listed = listed["files"]
             .as_array()

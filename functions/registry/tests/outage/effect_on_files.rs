@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::effect::{After, Facts};
+use crate::effect::{After, Facts, artifact_of};
 use crate::operation::Subject;
 use crate::support::client::USER_PASSWORD;
 
@@ -15,7 +15,7 @@ impl After<'_> {
             .key(self.subject.file(path))
             .body(b"other".to_vec().into());
         put.send().await.unwrap();
-        let artifact = self.artifact(&self.subject.id);
+        let artifact = artifact_of(&self.subject.id);
         vec![(format!("{artifact}/files/{path}"), 302)]
     }
 
@@ -51,7 +51,7 @@ impl After<'_> {
     }
 
     fn upload(&self, id: &str) -> String {
-        format!("{}/uploads/{id}?path=b", self.artifact(&self.subject.id))
+        format!("{}/uploads/{id}?path=b", artifact_of(&self.subject.id))
     }
 
     pub(crate) async fn upload_is_begun(&self) -> Facts {
@@ -79,7 +79,7 @@ impl After<'_> {
         }
         self.again(&[200]).await;
         self.is_file("b").await;
-        vec![(format!("{}/files/b", self.artifact(&self.subject.id)), 302)]
+        vec![(format!("{}/files/b", artifact_of(&self.subject.id)), 302)]
     }
 
     pub(crate) async fn upload_is_aborted(&self) -> Facts {

@@ -15,7 +15,7 @@ pub(crate) struct Case<'a> {
 }
 
 impl Report {
-    pub(crate) fn case(&self, operation: &Operation, trouble: String) -> Case<'_> {
+    pub(crate) fn case(&self, operation: &Operation, trouble: &str) -> Case<'_> {
         let Operation { method, path, .. } = operation;
         Case {
             report: self,

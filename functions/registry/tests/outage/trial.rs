@@ -47,7 +47,7 @@ pub(crate) async fn break_s3(universe: &Universe, operation: &Operation, report:
         let mut subject = Subject::default();
         for number in 1.. {
             assert!(number < MOST, "{operation:?} has no end");
-            let case = report.case(operation, format!("{trouble:?} at request {number} to S3"));
+            let case = report.case(operation, &format!("{trouble:?} at request {number} to S3"));
             // Others would be read as well, and entries of the trail.
             if number == 1 || operation.effect != Effect::Tells {
                 subject = Subject::new(&world, number, operation).await;
@@ -72,11 +72,13 @@ pub(crate) async fn break_s3(universe: &Universe, operation: &Operation, report:
                 invariant::check(&case, &world).await;
                 stands(&case, &world, &facts).await;
             }
+            world.let_a_minute_pass().await;
+            invariant::check(&case, &world).await;
             if !is_broken || operation.effect == Effect::TellsOfNow && number == MOST_OF_NOW {
                 break;
             }
         }
-        let end = report.case(operation, "at the end".to_owned());
+        let end = report.case(operation, "at the end");
         invariant::check_at_the_end(&end, &world).await;
     }
 }
@@ -97,7 +99,7 @@ pub(crate) async fn break_database(universe: &Universe, operation: &Operation, r
             };
             let case = report.case(
                 operation,
-                format!("request {number} to the database (carried out: {is_carried_out}, the last: {is_lasting})"),
+                &format!("request {number} to the database (carried out: {is_carried_out}, the last: {is_lasting})"),
             );
             // Others would be read as well, and entries of the trail.
             if number == 1 || operation.effect != Effect::Tells {
@@ -114,11 +116,13 @@ pub(crate) async fn break_database(universe: &Universe, operation: &Operation, r
             world.let_changes_fall_due().await;
             invariant::check(&case, &world).await;
             examine(&case, &world, operation, &subject, &said, is_done).await;
+            world.let_a_minute_pass().await;
+            invariant::check(&case, &world).await;
             if !is_broken || operation.effect == Effect::TellsOfNow && number == MOST_OF_NOW {
                 break;
             }
         }
-        let end = report.case(operation, "at the end".to_owned());
+        let end = report.case(operation, "at the end");
         invariant::check_at_the_end(&end, &world).await;
     }
 }

@@ -168,6 +168,15 @@ impl World<'_> {
         }
     }
 
+    /// Lets so much time pass for them that the store cannot be at work on any of those changes any more.
+    pub(crate) async fn let_a_minute_pass(&self) {
+        if let Some(sql) = &self.sql {
+            let due = "update registry_unsettled set due_at = current_timestamp,
+                final_at = current_timestamp - interval '1 second'";
+            sql.batch_execute(due).await.unwrap();
+        }
+    }
+
     /// Lets a minute pass for all claims.
     pub(crate) async fn age_claims(&self) {
         for key in self.keys("claims/").await {
