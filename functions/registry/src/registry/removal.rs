@@ -95,7 +95,13 @@ impl Registry {
             }
             stream::iter(listed.into_iter().map(|object| {
                 let objects = self.objects.clone();
-                async move { objects.delete(&object.key).await }
+                async move {
+                    // Should it arrive late, it must not delete what was written since, such as a claim.
+                    match objects.delete_if(&object.key, &object.etag).await {
+                        Ok(()) | Err(StoreError::Changed) => Ok(()),
+                        Err(error) => Err(error),
+                    }
+                }
             }))
             .buffer_unordered(PARALLEL)
             .try_collect::<Vec<()>>()
