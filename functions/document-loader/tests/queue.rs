@@ -1,13 +1,14 @@
 //! The queue follows the documents table, whoever writes it, and hands each document to one worker at a time.
 
 #![expect(
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "helpers of tests stop at what they do not expect"
 )]
 
 mod support;
 
-use document_loader::queue::{Claim, Lane, Outcome, Request};
+use document_loader::queue::{Claim, Content, Lane, Outcome, Request, Settled};
 use document_loader::reason::{Problem, Reason};
 use support::{DOCUMENT, Loader, config, function};
 use testkit::Postgres;
@@ -23,6 +24,35 @@ const ANY: Request<'_> = Request {
 /// A queue without any S3 behind it.
 async fn start() -> Loader {
     Loader::start().await
+}
+
+/// The same, of documents that were there before it.
+async fn start_on(statements: &[&str]) -> Loader {
+    let postgres = Postgres::start().await;
+    let sql = postgres.connect().await;
+    for statement in statements {
+        sql.batch_execute(statement).await.unwrap();
+    }
+    let store = support::Store::start().await;
+    let function = function(postgres.url(), store.amazon());
+    function.queue.prepare().await.unwrap();
+    Loader {
+        store,
+        sql,
+        function,
+        postgres,
+    }
+}
+
+/// What others do to the database.
+async fn execute(loader: &Loader, statements: &str) {
+    loader.sql.batch_execute(statements).await.unwrap();
+}
+
+/// Settles the first of some documents.
+async fn settle(loader: &Loader, claims: &[Claim], outcome: Outcome) -> Settled {
+    let outcome = [(claims[0].clone(), outcome)];
+    loader.function.queue.settle(&outcome).await.unwrap()
 }
 
 /// Enters all that was noted or is found by comparing.
@@ -119,34 +149,19 @@ async fn every_way_of_writing_documents_is_noticed() {
 #[tokio::test]
 async fn a_change_that_is_rolled_back_is_not_noticed() {
     let loader = start().await;
-    loader
-        .sql
-        .batch_execute(
-            "begin; insert into document (uri, title) values ('s3://bbb/1', ''); rollback",
-        )
-        .await
-        .unwrap();
+    execute(
+        &loader,
+        "begin; insert into document (uri, title) values ('s3://bbb/1', ''); rollback",
+    )
+    .await;
     notice(&loader).await;
     assert_eq!(loader.count("select count(*) from document_load").await, 0);
 }
 
 #[tokio::test]
 async fn documents_that_were_there_before_are_found() {
-    let postgres = Postgres::start().await;
-    let sql = postgres.connect().await;
-    sql.batch_execute(DOCUMENT).await.unwrap();
-    sql.batch_execute("insert into document (uri, title) select 's3://bbb/' || n, '' from generate_series(1, 12000) as n")
-        .await
-        .unwrap();
-    let store = support::Store::start().await;
-    let function = function(postgres.url(), store.amazon());
-    function.queue.prepare().await.unwrap();
-    let loader = Loader {
-        store,
-        sql,
-        function,
-        postgres,
-    };
+    let documents = "insert into document (uri, title) select 's3://bbb/' || n, '' from generate_series(1, 12000) as n";
+    let loader = start_on(&[DOCUMENT, documents]).await;
     notice(&loader).await;
     assert_eq!(
         loader
@@ -165,25 +180,19 @@ async fn documents_that_were_there_before_are_found() {
 #[tokio::test]
 async fn what_no_trigger_told_of_is_found_by_the_daily_comparison() {
     let loader = start().await;
-    loader
-        .sql
-        .batch_execute("insert into document (uri, title, etag) values ('s3://bbb/1', '', '1'), ('s3://bbb/2', '', '1'), ('s3://bbb/3', '', '1')")
-        .await
-        .unwrap();
+    execute(&loader, "insert into document (uri, title, etag) values ('s3://bbb/1', '', '1'), ('s3://bbb/2', '', '1'), ('s3://bbb/3', '', '1')").await;
     notice(&loader).await;
     // As a restore or a replication writes, past the triggers.
-    loader
-        .sql
-        .batch_execute(
-            "set session_replication_role = replica;
+    execute(
+        &loader,
+        "set session_replication_role = replica;
             update document_load set state = 'loaded', next_attempt_at = null;
             delete from document where uri = 's3://bbb/1';
             update document set etag = '2' where uri = 's3://bbb/2';
             insert into document (uri, title) values ('s3://bbb/4', '');
             set session_replication_role = origin",
-        )
-        .await
-        .unwrap();
+    )
+    .await;
     notice(&loader).await;
     assert_eq!(
         loader
@@ -192,13 +201,11 @@ async fn what_no_trigger_told_of_is_found_by_the_daily_comparison() {
         0,
         "not due yet"
     );
-    loader
-        .sql
-        .batch_execute(
-            "update document_load_comparison set finished_at = finished_at - interval '25 hours'",
-        )
-        .await
-        .unwrap();
+    execute(
+        &loader,
+        "update document_load_comparison set finished_at = finished_at - interval '25 hours'",
+    )
+    .await;
     notice(&loader).await;
     insta::assert_snapshot!(loader.states().await, @"
     s3://bbb/2 | pending | - | 0
@@ -236,23 +243,9 @@ async fn tables_of_other_shapes_are_watched_as_well() {
             1,
         ),
     ] {
-        let postgres = Postgres::start().await;
-        let sql = postgres.connect().await;
-        sql.batch_execute(table).await.unwrap();
-        sql.batch_execute(
-            "insert into document (uri, title) values ('s3://bbb/1', ''), ('s3://bbb/2', '')",
-        )
-        .await
-        .unwrap();
-        let store = support::Store::start().await;
-        let function = function(postgres.url(), store.amazon());
-        function.queue.prepare().await.unwrap();
-        let loader = Loader {
-            store,
-            sql,
-            function,
-            postgres,
-        };
+        let documents =
+            "insert into document (uri, title) values ('s3://bbb/1', ''), ('s3://bbb/2', '')";
+        let loader = start_on(&[table, documents]).await;
         assert_eq!(claim(&loader).await.len(), 2, "{table}");
         let sql = &loader.sql;
         sql.batch_execute(
@@ -302,19 +295,9 @@ async fn a_document_is_handed_to_one_at_a_time_until_its_lease_is_over() {
     let second = loader.function.queue.claim(suspects).await.unwrap();
     assert_eq!((second[0].attempts, second[0].crashes), (2, 1));
     // The first comes back from the dead, and finds that it is not his any more.
-    let settled = loader
-        .function
-        .queue
-        .settle(&[(first[0].clone(), failed(Reason::Missing))])
-        .await
-        .unwrap();
+    let settled = settle(&loader, &first, failed(Reason::Missing)).await;
     assert!(settled.states.is_empty());
-    let settled = loader
-        .function
-        .queue
-        .settle(&[(second[0].clone(), failed(Reason::Denied))])
-        .await
-        .unwrap();
+    let settled = settle(&loader, &second, failed(Reason::Denied)).await;
     assert_eq!(settled.states.len(), 1);
     assert_eq!(loader.state("s3://bbb/1").await, "parked: denied");
 }
@@ -322,23 +305,15 @@ async fn a_document_is_handed_to_one_at_a_time_until_its_lease_is_over() {
 #[tokio::test]
 async fn sources_take_turns() {
     let loader = start().await;
-    loader
-        .sql
-        .batch_execute(
-            "select add_source('s3://big/'), add_source('s3://small/');
+    execute(&loader, "select add_source('s3://big/'), add_source('s3://small/');
             insert into document (uri, title) select 's3://big/' || n, '' from generate_series(1, 500) as n;
-            insert into document (uri, title) select 's3://none/' || n, '' from generate_series(1, 500) as n;",
-        )
-        .await
-        .unwrap();
+            insert into document (uri, title) select 's3://none/' || n, '' from generate_series(1, 500) as n;").await;
     notice(&loader).await;
-    loader
-        .sql
-        .batch_execute(
-            "insert into document (uri, title) values ('s3://small/1', ''), ('s3://small/2', '')",
-        )
-        .await
-        .unwrap();
+    execute(
+        &loader,
+        "insert into document (uri, title) values ('s3://small/1', ''), ('s3://small/2', '')",
+    )
+    .await;
     notice(&loader).await;
     let six = Request { limit: 6, ..ANY };
     let claims = loader.function.queue.claim(six).await.unwrap();
@@ -383,11 +358,7 @@ async fn sources_take_turns() {
 #[tokio::test]
 async fn a_blocked_source_is_left_alone_and_its_documents_say_so() {
     let loader = start().await;
-    loader
-        .sql
-        .batch_execute("select add_source('s3://bbb/', 'arn:aws:iam::123456789012:role/r'); insert into document (uri, title) values ('s3://bbb/1', ''), ('s3://bbb/2', ''), ('s3://ccc/1', '')")
-        .await
-        .unwrap();
+    execute(&loader, "select add_source('s3://bbb/', 'arn:aws:iam::123456789012:role/r'); insert into document (uri, title) values ('s3://bbb/1', ''), ('s3://bbb/2', ''), ('s3://ccc/1', '')").await;
     let claims = claim(&loader).await;
     let of_b: Vec<(Claim, Outcome)> = claims
         .iter()
@@ -400,11 +371,11 @@ async fn a_blocked_source_is_left_alone_and_its_documents_say_so() {
     let attempts = "select attempts::bigint from document_load where uri = 's3://bbb/1'";
     assert_eq!(loader.count(attempts).await, 0, "it had no try");
 
-    loader
-        .sql
-        .batch_execute("select change_source('s3://bbb/', region => 'eu-west-1')")
-        .await
-        .unwrap();
+    execute(
+        &loader,
+        "select change_source('s3://bbb/', region => 'eu-west-1')",
+    )
+    .await;
     let claims = claim(&loader).await;
     assert_eq!(uris(&claims), ["s3://bbb/1"]);
     assert_eq!(claims[0].source.region.as_deref(), Some("eu-west-1"));
@@ -413,17 +384,12 @@ async fn a_blocked_source_is_left_alone_and_its_documents_say_so() {
 #[tokio::test]
 async fn what_may_pass_is_tried_again_a_limited_number_of_times() {
     let loader = start().await;
-    loader
-        .sql
-        .batch_execute("select add_source('s3://bbb/', retries => 2)")
-        .await
-        .unwrap();
+    execute(&loader, "select add_source('s3://bbb/', retries => 2)").await;
     loader.enter("s3://bbb/1", Some("1"), None, None).await;
     let mut states = Vec::new();
     for _ in 0..3 {
         let claims = claim(&loader).await;
-        let outcome = [(claims[0].clone(), failed(Reason::Unavailable))];
-        loader.function.queue.settle(&outcome).await.unwrap();
+        settle(&loader, &claims, failed(Reason::Unavailable)).await;
         states.push(loader.state("s3://bbb/1").await);
         assert!(claim(&loader).await.is_empty(), "not at once");
         loader.pass_time().await;
@@ -456,8 +422,7 @@ async fn parked_documents_are_looked_at_after_ever_longer_pauses_and_never_fail(
     let mut pauses = Vec::new();
     for _ in 0..12 {
         let claims = claim(&loader).await;
-        let outcome = [(claims[0].clone(), failed(Reason::Denied))];
-        loader.function.queue.settle(&outcome).await.unwrap();
+        settle(&loader, &claims, failed(Reason::Denied)).await;
         assert_eq!(loader.state("s3://bbb/1").await, "parked: denied");
         pauses.push(loader.count("select extract(epoch from next_attempt_at - current_timestamp)::bigint from document_load").await);
         loader.pass_time().await;
@@ -474,8 +439,7 @@ async fn parked_documents_are_looked_at_after_ever_longer_pauses_and_never_fail(
 
     // And what may pass is still tried as often as if it had never been parked.
     let claims = claim(&loader).await;
-    let outcome = [(claims[0].clone(), failed(Reason::Unavailable))];
-    loader.function.queue.settle(&outcome).await.unwrap();
+    settle(&loader, &claims, failed(Reason::Unavailable)).await;
     assert_eq!(loader.state("s3://bbb/1").await, "retry: unavailable");
 }
 
@@ -487,9 +451,9 @@ async fn what_changes_while_it_is_read_is_due_again_and_not_written() {
         ("update document set etag = '3'", false),
         ("select requeue('s3://bbb/1')", false),
     ] {
-        loader.sql.batch_execute("truncate document; insert into document (uri, title, etag) values ('s3://bbb/1', '', '1')").await.unwrap();
+        execute(&loader, "truncate document; insert into document (uri, title, etag) values ('s3://bbb/1', '', '1')").await;
         let claims = claim(&loader).await;
-        loader.sql.batch_execute(change).await.unwrap();
+        execute(&loader, change).await;
         if is_noticed {
             notice(&loader).await;
             assert!(claim(&loader).await.is_empty(), "it is in hand");
@@ -502,20 +466,17 @@ async fn what_changes_while_it_is_read_is_due_again_and_not_written() {
             headings: [].into(),
         };
         let chunks = document_loader::Chunks::new("old", [chunk]);
-        let outcome = [(
-            claims[0].clone(),
-            Outcome::Loaded(document_loader::queue::Content::default(), chunks),
-        )];
-        loader.function.queue.settle(&outcome).await.unwrap();
+        settle(
+            &loader,
+            &claims,
+            Outcome::Loaded(Content::default(), chunks),
+        )
+        .await;
         assert_eq!(loader.text("s3://bbb/1").await, "", "{change}");
         let again = claim(&loader).await;
         assert_eq!(uris(&again), ["s3://bbb/1"], "{change}");
         assert_eq!(again[0].attempts, 1, "{change}");
-        loader
-            .sql
-            .batch_execute("delete from document")
-            .await
-            .unwrap();
+        execute(&loader, "delete from document").await;
         notice(&loader).await;
     }
 }
@@ -526,8 +487,7 @@ async fn what_is_deleted_while_it_is_read_leaves_nothing() {
     loader.enter("s3://bbb/1", Some("1"), None, None).await;
     let claims = claim(&loader).await;
     loader.remove("s3://bbb/1").await;
-    let outcome = [(claims[0].clone(), failed(Reason::Missing))];
-    loader.function.queue.settle(&outcome).await.unwrap();
+    settle(&loader, &claims, failed(Reason::Missing)).await;
     assert_eq!(loader.states().await, "");
     assert_eq!(
         loader
@@ -547,17 +507,11 @@ async fn a_deletion_in_progress_is_waited_for_without_holding_anybody_up() {
         .batch_execute("begin; delete from document")
         .await
         .unwrap();
-    let outcome = [(
-        claims[0].clone(),
-        Outcome::Loaded(
-            document_loader::queue::Content::default(),
-            document_loader::Chunks::default(),
-        ),
-    )];
-    let settled = loader.function.queue.settle(&outcome).await.unwrap();
+    let empty = || Outcome::Loaded(Content::default(), document_loader::Chunks::default());
+    let settled = settle(&loader, &claims, empty()).await;
     assert_eq!(settled.busy, ["s3://bbb/1"]);
     other.batch_execute("commit").await.unwrap();
-    let settled = loader.function.queue.settle(&outcome).await.unwrap();
+    let settled = settle(&loader, &claims, empty()).await;
     assert!(settled.busy.is_empty() && settled.states.is_empty());
     assert_eq!(loader.states().await, "");
 }
@@ -565,11 +519,11 @@ async fn a_deletion_in_progress_is_waited_for_without_holding_anybody_up() {
 #[tokio::test]
 async fn rights_that_are_missing_are_told_with_the_statement_that_gives_them() {
     let loader = start().await;
-    loader
-        .sql
-        .batch_execute("create role reader login; grant usage on schema public to reader")
-        .await
-        .unwrap();
+    execute(
+        &loader,
+        "create role reader login; grant usage on schema public to reader",
+    )
+    .await;
     let url = loader.postgres.url().replacen("holdfast@", "reader@", 1);
     let role = document_loader::DocumentLoader::with_amazon(config(&url), loader.store.amazon());
     let error = role.queue.prepare().await.unwrap_err();
@@ -583,13 +537,13 @@ async fn rights_that_are_missing_are_told_with_the_statement_that_gives_them() {
         .unwrap()
         .1
         .to_owned();
-    loader.sql.batch_execute(&grants).await.unwrap();
+    execute(&loader, &grants).await;
     let error = match role.queue.prepare().await {
         Ok(()) => String::new(),
         Err(error) => shared::telemetry::chain(&error).to_string(),
     };
     if let Some((_, grants)) = error.split_once("run as their owner: ") {
-        loader.sql.batch_execute(grants).await.unwrap();
+        execute(&loader, grants).await;
         role.queue.prepare().await.unwrap();
     }
 }

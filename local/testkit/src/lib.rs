@@ -30,6 +30,7 @@ mod postgres;
 mod proxy;
 mod runtime_api;
 mod secrets_manager;
+mod server;
 mod sqs;
 mod upstream;
 

@@ -1,4 +1,5 @@
 use std::{
+    future::pending,
     io,
     net::SocketAddr,
     sync::{
@@ -24,8 +25,8 @@ const SILENCE: Duration = Duration::from_millis(200);
 
 /// What the network does to the connections of a [`Proxy`].
 ///
-/// The three that end a connection after something happen once, to the first connection they fit; then the
-/// proxy passes again, which [`Proxy::fault`] shows.
+/// Those that end a connection after something happen once, to the first connection they fit; then the
+/// proxy passes again, or refuses if that lasts, which [`Proxy::fault`] shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Fault {
     /// None: everything passes.
@@ -44,6 +45,17 @@ pub enum Fault {
     /// The next request that contains these bytes reaches the server and is carried out, but the connection
     /// is cut before a byte of the answer: a lost acknowledgement.
     LoseAnswerTo(Vec<u8>),
+    /// The connection is cut at one of the next requests.
+    BreakAt {
+        /// Which, counted from 1 over all connections.
+        request: usize,
+        /// What requests end with, such as PostgreSQL's message `Sync`.
+        ending: Vec<u8>,
+        /// It reaches the server and is carried out, and its answer is lost.
+        is_carried_out: bool,
+        /// New connections are refused from then on.
+        is_lasting: bool,
+    },
 }
 
 /// A TCP proxy between the program under test and a server. It connects to the server for each connection
@@ -63,6 +75,8 @@ struct Network {
     /// Counts the calls of [`Proxy::cut`].
     cuts: watch::Sender<usize>,
     accepted: AtomicUsize,
+    /// Requests that were seen since [`Fault::BreakAt`] was set.
+    requests: AtomicUsize,
 }
 
 impl Proxy {
@@ -83,6 +97,7 @@ impl Proxy {
             fault: watch::Sender::default(),
             cuts: watch::Sender::default(),
             accepted: AtomicUsize::new(0),
+            requests: AtomicUsize::new(0),
         });
         let listener = tokio::spawn(accept(listener, Arc::clone(&network)));
         Self {
@@ -99,6 +114,7 @@ impl Proxy {
 
     /// Changes what happens from now on, to existing connections as well.
     pub fn set(&self, fault: Fault) {
+        self.network.requests.store(0, Ordering::Relaxed);
         self.network.fault.send_replace(fault);
     }
 
@@ -230,6 +246,35 @@ impl Stream {
                     let done = window.len().saturating_sub(request.len());
                     window.drain(..done);
                 }
+                Fault::BreakAt {
+                    request,
+                    ending,
+                    is_carried_out,
+                    ..
+                } if self.direction == Direction::Request => {
+                    let earlier = window.len();
+                    window.extend_from_slice(piece);
+                    let ends = ends(&window, ending);
+                    let seen = self
+                        .network
+                        .requests
+                        .fetch_add(ends.len(), Ordering::AcqRel);
+                    let broken = request.checked_sub(seen + 1);
+                    if let Some(end) = broken.and_then(|broken| ends.get(broken))
+                        && self.happens(&now)
+                    {
+                        if !is_carried_out {
+                            return Err(cut());
+                        }
+                        self.losing.store(true, Ordering::Release);
+                        let last = piece.get(..end.saturating_sub(earlier));
+                        self.to.write_all(last.unwrap_or_default()).await?;
+                        // What is left to do is to lose the answer.
+                        return pending().await;
+                    }
+                    let done = window.len().saturating_sub(ending.len().saturating_sub(1));
+                    window.drain(..done.max(ends.last().copied().unwrap_or_default()));
+                }
                 _ => {}
             }
             self.to.write_all(piece).await?;
@@ -260,7 +305,18 @@ impl Stream {
         self.network.fault.send_if_modified(|now| {
             let first = now == fault;
             if first {
-                *now = Fault::Pass;
+                let is_lasting = matches!(
+                    now,
+                    Fault::BreakAt {
+                        is_lasting: true,
+                        ..
+                    }
+                );
+                *now = if is_lasting {
+                    Fault::Refuse
+                } else {
+                    Fault::Pass
+                };
             }
             first
         })
@@ -269,6 +325,23 @@ impl Stream {
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
     part.is_empty() || bytes.windows(part.len()).any(|window| window == part)
+}
+
+/// Where the parts of `bytes` end that end with `ending`.
+fn ends(bytes: &[u8], ending: &[u8]) -> Vec<usize> {
+    let mut ends = Vec::new();
+    let mut from = 0;
+    let next = |from: usize| {
+        bytes
+            .get(from..)?
+            .windows(ending.len())
+            .position(|part| part == ending)
+    };
+    while let Some(found) = next(from) {
+        from += found + ending.len();
+        ends.push(from);
+    }
+    ends
 }
 
 fn cut() -> io::Error {

@@ -17,13 +17,10 @@ use axum::{
     routing::{get, post},
 };
 use serde_json::{Value, json};
-use tokio::{
-    net::TcpListener,
-    sync::{Mutex as AsyncMutex, mpsc, oneshot, watch},
-    task::JoinHandle,
-};
+use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot, watch};
 
 use crate::function::{Failure, Function};
+use crate::server::Server;
 
 /// Largest payload of Lambda, in either direction.
 pub(crate) const PAYLOAD_LIMIT: usize = 6 * 1024 * 1024;
@@ -33,11 +30,10 @@ pub(crate) const PAYLOAD_LIMIT: usize = 6 * 1024 * 1024;
 /// Source: AWS Lambda developer guide, "Using the Lambda runtime API for custom runtimes".
 #[derive(Debug)]
 pub struct RuntimeApi {
-    address: SocketAddr,
     exchange: Arc<Exchange>,
     events: mpsc::UnboundedSender<Event>,
     sent: AtomicU64,
-    server: JoinHandle<()>,
+    server: Server,
 }
 
 /// One event on its way to the function.
@@ -71,19 +67,8 @@ impl RuntimeApi {
             polls: watch::Sender::new(0),
             init_failure: watch::Sender::new(None),
         });
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a port of 127.0.0.1 is free");
-        let address = listener
-            .local_addr()
-            .expect("a bound listener has an address");
-        let router = router(Arc::clone(&exchange));
-        let server = tokio::spawn(async move {
-            // Serving ends when the test does.
-            let _ = axum::serve(listener, router).await;
-        });
+        let server = Server::start(router(Arc::clone(&exchange))).await;
         Self {
-            address,
             exchange,
             events: sender,
             sent: AtomicU64::new(0),
@@ -93,7 +78,7 @@ impl RuntimeApi {
 
     /// The value for `AWS_LAMBDA_RUNTIME_API`, for a program that is started otherwise.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.server.address()
     }
 
     /// Starts a built binary as Lambda does: a clean environment with `PATH`, Lambda's variables and `variables`.
@@ -141,12 +126,6 @@ impl RuntimeApi {
 
     pub(crate) fn init_failure(&self) -> Option<Failure> {
         self.exchange.init_failure.borrow().clone()
-    }
-}
-
-impl Drop for RuntimeApi {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 

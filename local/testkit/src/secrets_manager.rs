@@ -8,14 +8,15 @@ use axum::{
     routing::post,
 };
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::server::Server;
 
 /// AWS Secrets Manager with one secret, for the real client: `GetSecretValue`, and refusals.
 #[derive(Debug)]
 pub struct SecretsManager {
     endpoint: String,
     vault: Arc<Mutex<Vault>>,
-    server: JoinHandle<()>,
+    _server: Server,
 }
 
 #[derive(Debug, Default)]
@@ -41,25 +42,15 @@ impl SecretsManager {
     ///
     /// No port is free.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a port of 127.0.0.1 is free");
-        let address = listener
-            .local_addr()
-            .expect("a bound listener has an address");
         let vault = Arc::new(Mutex::new(Vault::default()));
         let router = Router::new()
             .route("/", post(answer))
             .with_state(Arc::clone(&vault));
-        let server = tokio::spawn(async move {
-            axum::serve(listener, router)
-                .await
-                .expect("a server serves until it is dropped");
-        });
+        let server = Server::start(router).await;
         Self {
-            endpoint: format!("http://{address}"),
+            endpoint: server.endpoint(),
             vault,
-            server,
+            _server: server,
         }
     }
 
@@ -96,12 +87,6 @@ impl SecretsManager {
 
     fn vault(&self) -> std::sync::MutexGuard<'_, Vault> {
         self.vault.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for SecretsManager {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 

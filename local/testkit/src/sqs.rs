@@ -8,14 +8,15 @@ use axum::{
     routing::post,
 };
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::server::Server;
 
 /// AWS SQS as far as sending goes, for the real sender: `SendMessage`, and refusals.
 #[derive(Debug)]
 pub struct Sqs {
     endpoint: String,
     state: Arc<Mutex<Sent>>,
-    server: JoinHandle<()>,
+    _server: Server,
 }
 
 #[derive(Debug, Default)]
@@ -31,25 +32,15 @@ impl Sqs {
     ///
     /// No port is free.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a port of 127.0.0.1 is free");
-        let address = listener
-            .local_addr()
-            .expect("a bound listener has an address");
         let state = Arc::new(Mutex::new(Sent::default()));
         let router = Router::new()
             .route("/", post(answer))
             .with_state(Arc::clone(&state));
-        let server = tokio::spawn(async move {
-            axum::serve(listener, router)
-                .await
-                .expect("a server serves until it is dropped");
-        });
+        let server = Server::start(router).await;
         Self {
-            endpoint: format!("http://{address}"),
+            endpoint: server.endpoint(),
             state,
-            server,
+            _server: server,
         }
     }
 
@@ -70,12 +61,6 @@ impl Sqs {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Sent> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Sqs {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 

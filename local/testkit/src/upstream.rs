@@ -14,7 +14,9 @@ use axum::{
 };
 use futures_util::stream;
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio::sync::watch;
+
+use crate::server::Server;
 
 /// The Hugging Face Hub and GitHub in small, for the real client: they know what a test has put there, and answer
 /// everything else as those services do for what does not exist.
@@ -24,7 +26,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 pub struct Upstream {
     origin: String,
     shelf: Arc<Shelf>,
-    server: JoinHandle<()>,
+    _server: Server,
 }
 
 /// How a path answers.
@@ -82,25 +84,15 @@ impl Upstream {
     ///
     /// No port is free.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a port of 127.0.0.1 is free");
-        let address = listener
-            .local_addr()
-            .expect("a bound listener has an address");
         let shelf = Arc::new(Shelf::default());
         let router = Router::new()
             .fallback(answer)
             .with_state(Arc::clone(&shelf));
-        let server = tokio::spawn(async move {
-            axum::serve(listener, router)
-                .await
-                .expect("a server serves until it is dropped");
-        });
+        let server = Server::start(router).await;
         Self {
-            origin: format!("http://{address}"),
+            origin: server.endpoint(),
             shelf,
-            server,
+            _server: server,
         }
     }
 
@@ -187,12 +179,6 @@ impl Upstream {
     /// What was asked so far.
     pub fn asked(&self) -> Vec<Asked> {
         lock(&self.shelf.asked).clone()
-    }
-}
-
-impl Drop for Upstream {
-    fn drop(&mut self) {
-        self.server.abort();
     }
 }
 

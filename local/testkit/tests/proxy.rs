@@ -154,6 +154,42 @@ async fn a_lost_acknowledgement_lets_the_request_through_and_nothing_back() {
     assert_eq!(proxy.fault(), Fault::Pass);
 }
 
+#[tokio::test]
+async fn a_request_of_many_is_not_carried_out_or_not_answered() {
+    let (server, heard) = Echo::start().await;
+    let proxy = Proxy::start(server).await;
+    let broken = |request, is_carried_out, is_lasting| Fault::BreakAt {
+        request,
+        ending: b"!".to_vec(),
+        is_carried_out,
+        is_lasting,
+    };
+    // Counted over all connections.
+    proxy.set(broken(4, false, false));
+    let mut clients = Vec::new();
+    for text in ["a!", "b!c!"] {
+        let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+        assert_eq!(
+            ask(&mut client, text.as_bytes()).await.unwrap(),
+            text.as_bytes()
+        );
+        clients.push(client);
+    }
+    assert!(ask(&mut clients[0], b"d!").await.is_err());
+    assert_eq!(proxy.fault(), Fault::Pass);
+    assert_eq!(ask(&mut clients[1], b"e!").await.unwrap(), b"e!");
+    assert!(!heard.text().contains('d'));
+    // Only what comes up to it is carried out, and those who come later are not let in.
+    proxy.set(broken(2, true, true));
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+    assert!(ask(&mut client, b"f!g!h!").await.is_err());
+    heard.wait_for("a!b!c!e!f!g!").await;
+    assert!(!heard.text().contains('h'));
+    assert_eq!(proxy.fault(), Fault::Refuse);
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+    assert!(ask(&mut client, b"i!").await.is_err());
+}
+
 async fn ask(client: &mut TcpStream, request: &[u8]) -> io::Result<Vec<u8>> {
     client.write_all(request).await?;
     let mut answer = vec![0; request.len()];

@@ -271,11 +271,17 @@ impl Users {
     }
 
     pub(super) async fn delete(&self, name: &UserName) -> Result<(), AccessError> {
+        let mut was_there = false;
         loop {
-            let (_, etag) = self.find(name).await?.ok_or(AccessError::NotFound)?;
+            let (_, etag) = match self.find(name).await? {
+                Some(found) => found,
+                // By a try whose answer was lost, or by somebody else at this moment.
+                None if was_there => return Ok(()),
+                None => return Err(AccessError::NotFound),
+            };
             match self.0.delete_if(&name.key(), &etag).await {
                 Ok(()) => return Ok(()),
-                Err(StoreError::Changed | StoreError::Exists) => {}
+                Err(StoreError::Changed | StoreError::Exists) => was_there = true,
                 Err(error) => return Err(AccessError::Unavailable(error)),
             }
         }

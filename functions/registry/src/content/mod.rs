@@ -21,7 +21,7 @@ use shared::s3::{self, Bucket, Condition, Presigned};
 
 use crate::artifact::Id;
 use crate::key;
-use crate::store::{Objects, StoreError};
+use crate::store::{Etag, Objects, StoreError};
 
 pub use archive::{MOST_FILES, MOST_READ};
 pub use aspect::{Aspect, InvalidAspect};
@@ -34,6 +34,8 @@ pub use upload::{Begun, Completion, Draft, InvalidUpload, SentPart, UploadedPart
 
 /// How long a signed request may be made. A transfer that has begun by then goes on.
 pub const LIFETIME: Duration = Duration::from_mins(15);
+/// How often a file is deleted that others write at the same moment.
+const TRIES: usize = 16;
 
 /// The content of one artifact.
 #[derive(Debug, Clone)]
@@ -100,8 +102,8 @@ pub enum Error {
         /// All its parts.
         parts: Option<usize>,
     },
-    /// Files changed while they were put together.
-    #[error("the files were changed while they were put together")]
+    /// Files changed while they were put together, or while one was deleted.
+    #[error("the files are changed by somebody else at this moment")]
     Changed,
     /// This S3 does not tell what it has copied.
     #[error("this S3 tells no CRC-32 of what it copies, so it cannot make archives of large files")]
@@ -176,11 +178,25 @@ impl Content {
     ///
     /// # Errors
     ///
-    /// [`Error::NoFile`], [`Error::S3`].
+    /// [`Error::NoFile`], [`Error::Changed`], [`Error::S3`].
     pub async fn remove(&self, path: &FilePath) -> Result<(), Error> {
         let key = key::file(&self.id, path);
-        self.bucket.head(&key).await.map_err(no_file)?;
-        Ok(self.objects.delete(&key).await?)
+        let mut was_there = false;
+        for _ in 0..TRIES {
+            let head = match self.bucket.head(&key).await {
+                // By a try whose answer was lost, or by somebody else at this moment.
+                Err(s3::Error::NotFound) if was_there => return Ok(()),
+                head => head.map_err(no_file)?,
+            };
+            was_there = true;
+            // Should it arrive late, it must not delete what was sent since.
+            let etag = Etag::new(head.etag.unwrap_or_default());
+            match self.objects.delete_if(&key, &etag).await {
+                Err(StoreError::Changed) => {}
+                deleted => return Ok(deleted?),
+            }
+        }
+        Err(Error::Changed)
     }
 
     /// Signs the reading of the archive of this key, which will be called `name`.

@@ -245,7 +245,9 @@ impl Content {
         match completed.await {
             Ok(()) => {}
             Err(s3::Error::Precondition | s3::Error::Conflict) => return Err(Error::Exists),
-            Err(error) => return Err(no_upload(error)),
+            // A try whose answer was lost has completed it.
+            Err(s3::Error::NotFound) => return self.completed(completion).await,
+            Err(error) => return Err(error.into()),
         }
         self.describe(completion.path.clone())
             .await?
@@ -275,7 +277,12 @@ impl Content {
             key: &key,
             id: upload_id,
         };
-        self.bucket.abort_upload(&upload).await.map_err(no_upload)
+        // Whether there is one has to be known before: of a try whose answer was lost nothing is left.
+        self.bucket.parts(&upload, 0).await.map_err(no_upload)?;
+        match self.bucket.abort_upload(&upload).await {
+            Err(s3::Error::NotFound) => Ok(()),
+            aborted => Ok(aborted?),
+        }
     }
 }
 

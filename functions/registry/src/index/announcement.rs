@@ -39,7 +39,7 @@ pub(super) const TAKE_BACK: &str =
     "delete from registry_unsettled where place = any ($1::text[]) and writer = $2::uuid";
 
 const GIVE_UP: &str = "
-    update registry_unsettled set due_at = current_timestamp + make_interval(secs => $3),
+    update registry_unsettled set due_at = current_timestamp,
         final_at = current_timestamp + make_interval(secs => $3)
     where place = any ($1::text[]) and writer = $2::uuid";
 
@@ -93,7 +93,8 @@ impl<'a> Announcement<'a> {
         }
     }
 
-    /// Whether something was changed is not known, and its author says so: nobody waits for it.
+    /// Whether something was changed is not known, and its author says so: whoever asks next looks, and so do all others
+    /// as long as the store may still be at work.
     pub(crate) async fn unknown(self) {
         if let Some(announced) = self.0 {
             announced.note(GIVE_UP, Some(AFTERMATH.as_secs_f64())).await;

@@ -31,7 +31,17 @@ impl Registry {
                     return Err(error.into());
                 }
             };
-            match self.objects.delete_if(&key::record(id), &etag).await {
+            let key = key::record(id);
+            let deleted = match self.objects.delete_if(&key, &etag).await {
+                Err(StoreError::Changed) => match self.objects.get(&key).await {
+                    // By a try whose answer was lost, or by somebody else at this moment.
+                    Ok(None) => Ok(()),
+                    Ok(Some(_)) => Err(StoreError::Changed),
+                    Err(error) => Err(error),
+                },
+                deleted => deleted,
+            };
+            match deleted {
                 Ok(()) => {
                     let released = async {
                         if let Some(held) = held {
@@ -97,7 +107,13 @@ impl Registry {
             }
             stream::iter(listed.into_iter().map(|object| {
                 let objects = self.objects.clone();
-                async move { objects.delete(&object.key).await }
+                async move {
+                    // Should it arrive late, it must not delete what was written since, such as a claim.
+                    match objects.delete_if(&object.key, &object.etag).await {
+                        Ok(()) | Err(StoreError::Changed) => Ok(()),
+                        Err(error) => Err(error),
+                    }
+                }
             }))
             .buffer_unordered(PARALLEL)
             .try_collect::<Vec<()>>()
