@@ -14,6 +14,8 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use embedded_s3::{EmbeddedS3, Fault, Target};
 use shared::s3::S3;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 /// What becomes of one request to S3, and of those after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +67,8 @@ struct Line {
     number: usize,
     is_armed: AtomicBool,
     sent: AtomicUsize,
+    /// What S3 was asked, which it does though nobody waits for it any more.
+    asked: Mutex<Vec<JoinHandle<()>>>,
     late: Mutex<Option<(SharedHttpConnector, HttpRequest)>>,
 }
 
@@ -84,6 +88,7 @@ impl Network {
             number,
             is_armed: AtomicBool::new(false),
             sent: AtomicUsize::new(0),
+            asked: Mutex::default(),
             late: Mutex::default(),
         }))
     }
@@ -112,8 +117,12 @@ impl Network {
         self.0.sent.load(Ordering::SeqCst) >= self.0.number
     }
 
-    /// From now on all is well.
-    pub(crate) fn end(&self) {
+    /// Waits until S3 has done what it was asked. From then on all is well.
+    pub(crate) async fn end(&self) {
+        let asked = std::mem::take(&mut *self.0.asked.lock().unwrap());
+        for asked in asked {
+            asked.await.unwrap();
+        }
         self.0.store.faults().clear();
     }
 
@@ -142,14 +151,25 @@ impl HttpClient for Network {
     }
 }
 
+impl Connector {
+    /// Asks S3, which answers even if nobody waits for it.
+    fn ask(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let (sender, receiver) = oneshot::channel();
+        let answer = self.inner.call(request);
+        let asked = tokio::spawn(async move { drop(sender.send(answer.await)) });
+        self.line.asked.lock().unwrap().push(asked);
+        HttpConnectorFuture::new(async move { receiver.await.unwrap() })
+    }
+}
+
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         if !self.line.is_armed.load(Ordering::SeqCst) {
-            return self.inner.call(request);
+            return self.ask(request);
         }
         let number = self.line.sent.fetch_add(1, Ordering::SeqCst) + 1;
         if number != self.line.number {
-            return self.inner.call(request);
+            return self.ask(request);
         }
         let faults = self.line.store.faults();
         match self.line.trouble {
@@ -163,7 +183,7 @@ impl HttpConnector for Connector {
                 )));
             }
             Trouble::Unanswered | Trouble::AskedAgain | Trouble::GoneUnanswered => {
-                let (line, answer) = (Arc::clone(&self.line), self.inner.call(request));
+                let (line, answer) = (Arc::clone(&self.line), self.ask(request));
                 return HttpConnectorFuture::new(async move {
                     drop(answer.await);
                     if line.trouble == Trouble::GoneUnanswered {
@@ -174,6 +194,6 @@ impl HttpConnector for Connector {
                 });
             }
         }
-        self.inner.call(request)
+        self.ask(request)
     }
 }

@@ -1,7 +1,6 @@
 //! One operation, broken at each of its requests in turn.
 
 use axum::Router;
-use shared::s3::S3;
 use testkit::Fault;
 
 use crate::effect::{examine, stands};
@@ -59,7 +58,7 @@ pub(crate) async fn break_s3(universe: &Universe, operation: &Operation, report:
             }
             network.begin();
             let said = ask(&world, &router, operation, &subject).await;
-            network.end();
+            network.end().await;
             let is_broken = network.is_broken();
             let is_done = judge(&case, operation, &said, is_broken);
             if trouble == Trouble::Late {
@@ -106,12 +105,15 @@ pub(crate) async fn break_database(universe: &Universe, operation: &Operation, r
                 subject = Subject::new(&world, number, operation).await;
             }
             let proxy = universe.proxy().await;
-            let router = world.instance(S3::with_client(world.store.client()), Some(&proxy));
+            // Nothing happens on the way to S3.
+            let network = Network::new(&world.store, Trouble::Refused, usize::MAX);
+            let router = world.instance(network.s3(), Some(&proxy));
             settled(&router, &world.observer.admin).await;
             proxy.set(trouble.clone());
             let said = ask(&world, &router, operation, &subject).await;
             let is_broken = proxy.fault() != trouble;
             drop(proxy);
+            network.end().await;
             let is_done = judge(&case, operation, &said, is_broken);
             world.let_changes_fall_due().await;
             invariant::check(&case, &world).await;
