@@ -33,7 +33,7 @@ pub struct Config {
 }
 
 const MAX_BYTES: u64 = 100 * 1024 * 1024;
-const CONCURRENCY: Count = Count(64);
+const CONCURRENCY: Count = Count(160);
 const CONNECTIONS: Count = Count(3);
 /// Where Lambda does not say how much memory there is, in MB.
 const MEMORY: u64 = 1024;

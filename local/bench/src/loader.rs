@@ -25,7 +25,7 @@ const BUCKET: &str = "documents";
 /// Small objects, and how many are read at a time: as many as the function does.
 const SMALL: usize = 10_000;
 const SMALL_BYTES: usize = 2 * 1024;
-const AT_A_TIME: usize = 64;
+const AT_A_TIME: usize = 160;
 /// Large objects, how many are read at a time, and in which parts: as the function does of one source with its memory.
 const LARGE: usize = 4;
 const LARGE_BYTES: usize = 64 * 1024 * 1024;
