@@ -22,7 +22,7 @@ pub(crate) enum Survives {
     Power,
 }
 
-/// What tells a file from what it was: it is another one after [`write`], and later after an editor.
+/// What tells a file from what it was: it is another one after [`write()`], and later after an editor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp {
     inode: u64,
