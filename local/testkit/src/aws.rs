@@ -7,8 +7,9 @@ use embedded_iam::NewRole;
 use embedded_s3::{Account, AccountId, Durability, EmbeddedS3, Fault, Options, Target};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+
+use crate::port::listen;
 
 /// The region of everything that is not made elsewhere.
 const REGION: &str = "us-east-1";
@@ -126,12 +127,7 @@ impl Aws {
             credentials: Keys::Customer.stored(),
         }];
         let store = EmbeddedS3::open(options).await.expect("an empty folder");
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a port of 127.0.0.1 is free");
-        let address = listener
-            .local_addr()
-            .expect("a bound listener has an address");
+        let (listener, address) = listen().await;
         let serving = store.clone();
         let server = tokio::spawn(async move {
             serving

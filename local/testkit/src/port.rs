@@ -1,8 +1,23 @@
-//! Ports for programs that must be told theirs before they run.
+//! Free ports: for servers in this process, and for programs that must be told theirs before they run.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::RangeInclusive;
+
+/// Listens on a free port of 127.0.0.1, and says which.
+///
+/// # Panics
+///
+/// No port is free.
+pub(crate) async fn listen() -> (tokio::net::TcpListener, SocketAddr) {
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .expect("a port of 127.0.0.1 is free");
+    let address = listener
+        .local_addr()
+        .expect("a bound listener has an address");
+    (listener, address)
+}
 
 /// Outside of the ports that systems give to whoever asks for any, so that no connection takes one in between.
 const PORTS: RangeInclusive<u16> = 10_000..=29_999;

@@ -20,6 +20,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use crate::port::listen;
+
 /// A server that has been silent this long after a lost answer has said all of it.
 const SILENCE: Duration = Duration::from_millis(200);
 
@@ -86,12 +88,7 @@ impl Proxy {
     ///
     /// No port is free.
     pub async fn start(server: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a port of 127.0.0.1 is free");
-        let address = listener
-            .local_addr()
-            .expect("a bound listener has an address");
+        let (listener, address) = listen().await;
         let network = Arc::new(Network {
             server: watch::Sender::new(server),
             fault: watch::Sender::default(),

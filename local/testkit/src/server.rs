@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 
 use axum::Router;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::task::JoinHandle;
+
+use crate::port::listen;
 
 /// Serves until it is dropped.
 #[derive(Debug)]
@@ -19,12 +21,7 @@ impl Server {
     ///
     /// No port is free.
     pub(crate) async fn start(router: Router) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a port of 127.0.0.1 is free");
-        let address = listener
-            .local_addr()
-            .expect("a bound listener has an address");
+        let (listener, address) = listen().await;
         let serving = tokio::spawn(async move {
             axum::serve(listener, router)
                 .await

@@ -175,12 +175,14 @@ impl Run {
                 self.compare().await?;
             }
         }
-        let is_alone = self.in_hand.is_empty();
-        let has_suspect = self.in_hand.values().any(|hand| hand.claim.crashes > 0);
-        if !has_suspect && self.writers.waiting() < BATCH {
-            let loading = self.in_hand.values().filter(|hand| !hand.is_loaded);
+        if self.claims.is_asking() || self.writers.waiting() >= BATCH {
+            return Ok(());
+        }
+        let hands = self.in_hand.values();
+        if hands.clone().all(|hand| hand.claim.crashes == 0) {
+            let loading = hands.filter(|hand| !hand.is_loaded);
             let loading: Vec<&Claim> = loading.map(|hand| &hand.claim).collect();
-            self.claims.ask(&loading, is_alone);
+            self.claims.ask(&loading, self.in_hand.is_empty());
         }
         Ok(())
     }

@@ -71,9 +71,8 @@ pub(crate) async fn break_s3(universe: &Universe, operation: &Operation, report:
                 invariant::check(&case, &world).await;
                 stands(&case, &world, &facts).await;
             }
-            world.let_a_minute_pass().await;
-            invariant::check(&case, &world).await;
-            if !is_broken || operation.effect == Effect::TellsOfNow && number == MOST_OF_NOW {
+            stands_later(&case, &world).await;
+            if !is_broken || is_enough(operation, number) {
                 break;
             }
         }
@@ -118,15 +117,25 @@ pub(crate) async fn break_database(universe: &Universe, operation: &Operation, r
             world.let_changes_fall_due().await;
             invariant::check(&case, &world).await;
             examine(&case, &world, operation, &subject, &said, is_done).await;
-            world.let_a_minute_pass().await;
-            invariant::check(&case, &world).await;
-            if !is_broken || operation.effect == Effect::TellsOfNow && number == MOST_OF_NOW {
+            stands_later(&case, &world).await;
+            if !is_broken || is_enough(operation, number) {
                 break;
             }
         }
         let end = report.case(operation, "at the end");
         invariant::check_at_the_end(&end, &world).await;
     }
+}
+
+/// A minute later everything is in its place as well.
+async fn stands_later(case: &Case<'_>, world: &World<'_>) {
+    world.let_a_minute_pass().await;
+    invariant::check(case, world).await;
+}
+
+/// Whether an operation that has more to read each time was broken often enough.
+fn is_enough(operation: &Operation, number: usize) -> bool {
+    operation.effect == Effect::TellsOfNow && number == MOST_OF_NOW
 }
 
 async fn ask(
